@@ -48,6 +48,7 @@ def in_batches(
     *,
     size: Sequence[int],
     batch_size: int | None = None,
+    gradient: bool = True,
 ) -> Iterator[tuple[list[Item], Result]]:
     """Apply a function to batches of items, in their order.
 
@@ -64,6 +65,8 @@ def in_batches(
         Height and width of the images.
     batch_size : int, optional
         Exact batch size, at least 1. Default: as many as fit, with a warning if the first batch size did not fit.
+    gradient : bool, default True
+        Whether the passes compute gradients, see :func:`pass_batch_size`.
 
     Yields
     ------
@@ -79,7 +82,7 @@ def in_batches(
     if batch_size is not None:
         batch_size = check_batch_size(batch_size)
     key = tuple(size)
-    number = batch_size or _fitting.get(model, {}).get(key) or initial_batch_size(model, key)
+    number = batch_size or _fitting.get(model, {}).get(key) or pass_batch_size(model, key, gradient=gradient)
     source, waiting, halved = iter(items), list[Item](), False
     while True:
         waiting.extend(islice(source, max(0, number - len(waiting))))
@@ -137,6 +140,27 @@ def initial_batch_size(model: ImageModel, size: tuple[int, ...]) -> int:
     return max(1, number)
 
 
+def pass_batch_size(
+    model: ImageModel, size: Sequence[int], batch_size: int | None = None, *, gradient: bool = False
+) -> int:
+    """Return the batch size of a method: the given one, or that of the best throughput in bounded memory.
+
+    Parameters
+    ----------
+    model : ImageModel
+        The network.
+    size : sequence of int
+        Height and width of the images.
+    batch_size : int, optional
+        The given batch size, at least 1.
+    gradient : bool, default False
+        Whether the passes compute gradients, as for :func:`initial_batch_size`.
+    """
+    if batch_size is not None:
+        return check_batch_size(batch_size)
+    return initial_batch_size(model, tuple(size)) if gradient else fast_batch_size(model, tuple(size))
+
+
 def fast_batch_size(model: ImageModel, size: tuple[int, ...]) -> int:
     """Return the batch size for many images of ``size`` (height, width) without gradients.
 
@@ -156,6 +180,11 @@ def fast_batch_size(model: ImageModel, size: tuple[int, ...]) -> int:
 def scores_of(model: ImageModel, x: Tensor, batch_size: int | None = None) -> Tensor:
     """Return the scores (N, classes) of pixels (N, C, H, W), computed in batches; ValueError for NaN."""
     passes = in_batches(
-        model, x, lambda part: model(torch.stack(part)), size=x.shape[2:], batch_size=batch_size
+        model,
+        x,
+        lambda part: model(torch.stack(part)),
+        size=x.shape[2:],
+        batch_size=batch_size,
+        gradient=False,
     )
     return check_finite(torch.cat([scores for _, scores in passes]), model.name)

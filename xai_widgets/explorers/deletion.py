@@ -84,8 +84,8 @@ class DeletionExplorer(DeletionDrawing):
         Seed of the random orders and of the random colors.
     data : sequence of Example or images, optional
         Images of the mean, each with its predicted class, which are read one by one. Default: the images.
-    batch_size : int, default 32
-        Images per pass of the network.
+    batch_size : int, optional
+        Images per pass of the network. Default: those of the best throughput.
     start : bool, default True
         Whether to compute at once; otherwise the button starts.
     state : dict, optional
@@ -147,7 +147,7 @@ class DeletionExplorer(DeletionDrawing):
         orders: int = RANDOM_ORDERS,
         seed: int = 0,
         data: Any = None,
-        batch_size: int = 32,
+        batch_size: int | None = None,
         start: bool = True,
         **kwargs: Any,
     ) -> None:

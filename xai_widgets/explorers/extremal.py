@@ -77,8 +77,8 @@ class ExtremalExplorer(SearchExplorer):
         128 x 128 pixels; the button continues the search.
     tau : float, default 1.0
         Share of the score that is enough for a*.
-    batch_size : int, default 32
-        Masked images per pass.
+    batch_size : int, optional
+        Masked images per pass. Default: those of the best throughput.
     start : bool, default True
         Whether to search at once; otherwise the button starts.
     state : dict, optional
@@ -139,7 +139,7 @@ class ExtremalExplorer(SearchExplorer):
         layer: str | None = None,
         settings: SearchSettings | None = None,
         tau: float = 1.0,
-        batch_size: int = 32,
+        batch_size: int | None = None,
         start: bool = True,
         **kwargs: Any,
     ) -> None:

@@ -60,8 +60,8 @@ class MaskComparison(ImageExplorer):
         The perturbation outside of a mask.
     options : dict of str to dict, optional
         Options of methods by name.
-    batch_size : int, default 32
-        Masked images per pass.
+    batch_size : int, optional
+        Masked images per pass. Default: those of the best throughput.
     start : bool, default True
         Whether to compute at once; otherwise the button starts.
     state : dict, optional
@@ -110,7 +110,7 @@ class MaskComparison(ImageExplorer):
         areas: Sequence[float] = AREAS,
         perturbation: Perturbation = "blur",
         options: dict[str, dict[str, Any]] | None = None,
-        batch_size: int = 32,
+        batch_size: int | None = None,
         start: bool = True,
         **kwargs: Any,
     ) -> None:
@@ -126,7 +126,8 @@ class MaskComparison(ImageExplorer):
                 **self._options.get("extremal", {}),
             }
         self._areas = check_areas(areas, self._x[0, 0].numel())
-        batch_size = check_batch_size(batch_size)
+        if batch_size is not None:
+            batch_size = check_batch_size(batch_size)
         self._perturbation, self._batch_size = perturbation, batch_size
         # An unknown perturbation is refused here.
         pyramid(self._x, perturbation, levels=2)

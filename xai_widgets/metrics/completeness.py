@@ -189,7 +189,9 @@ def _sums_and_changes(
                 masks = torch.stack(some).view(-1, 1, *x.shape[2:])
                 return model(torch.where(masks, filled[i], x[i]), folded=True)[:, classes]
 
-            parts = in_batches(model, chosen, replaced, size=x.shape[2:], batch_size=batch_size)
+            parts = in_batches(
+                model, chosen, replaced, size=x.shape[2:], batch_size=batch_size, gradient=False
+            )
             scores = check_finite(torch.cat([each for _, each in parts]), model.name)
             changes[own.to(changes.device)] = double((whole - scores).T)
     return sums, changes

@@ -20,8 +20,7 @@ from typing import Any, Literal, get_args
 import torch
 from torch import Tensor
 
-from xai_widgets.core.arguments import check_batch_size
-from xai_widgets.core.batching import fast_batch_size
+from xai_widgets.core.batching import pass_batch_size
 from xai_widgets.core.model import ImageModel, Target, prepare
 from xai_widgets.core.optional import optional
 from xai_widgets.core.run import Run, without_inference_mode
@@ -303,8 +302,6 @@ def replacement_curve(
     saliency = tensor(saliency, "saliency", ("N", "h", "w"))
     if images is None and n != len(start):
         raise ValueError(f"expected one saliency map for each of {len(start)} images, got {n}")
-    if batch_size is None:
-        batch_size = fast_batch_size(model, (height, width))
     replaced = ReplacedPixels(
         model,
         start,
@@ -312,7 +309,7 @@ def replacement_curve(
         ordering(saliency.to(start.device), (height, width)),
         pixels,
         range(n) if images is None else images,
-        check_batch_size(batch_size),
+        pass_batch_size(model, (height, width), batch_size),
         whole=images is not None,
     )
     top = min(top, len(model.labels))

@@ -19,7 +19,6 @@ from typing import Any, get_args
 import torch
 from torch import Tensor
 
-from xai_widgets.core.arguments import check_batch_size
 from xai_widgets.core.model import ImageModel, Target, prepare
 from xai_widgets.core.run import without_inference_mode
 from xai_widgets.core.short_repr import ShortRepr
@@ -103,7 +102,7 @@ def information_curve(
     *,
     mode: Mode = "insertion",
     sigma: float | None = None,
-    batch_size: int = 32,
+    batch_size: int | None = None,
 ) -> InformationCurve:
     """Show, or blur, the most salient pixels and record the score against the information in the image.
 
@@ -121,8 +120,8 @@ def information_curve(
         Whether salient pixels are shown on the blurred image, or blurred in the image.
     sigma : float, optional
         Standard deviation of the blur in pixels. Default: 10 / 224 of the short side.
-    batch_size : int, default 32
-        Images per pass.
+    batch_size : int, optional
+        Images per pass. Default: those of the best throughput.
 
     Returns
     -------
@@ -131,7 +130,6 @@ def information_curve(
     choice(mode, "mode", get_args(Mode))
     model, x, target = prepare(model, x, target)
     saliency = tensor(saliency, "saliency", (len(x), "h", "w")).to(x.device)
-    batch_size = check_batch_size(batch_size)
     blurred = fill_image("blur", x, sigma=sigma)
     start, end = (x, blurred) if mode == "deletion" else (blurred, x)
     ranks = ordering(saliency, (x.shape[2], x.shape[3]))

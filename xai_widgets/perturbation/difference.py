@@ -21,7 +21,6 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from xai_widgets.core.arguments import check_batch_size
 from xai_widgets.core.cost import affordable
 from xai_widgets.core.model import ImageModel, Target, prepare
 from xai_widgets.core.precision import double
@@ -155,7 +154,7 @@ def prediction_difference(
     references: Any = None,
     trained: int = 100_000,
     seed: int = 0,
-    batch_size: int = 32,
+    batch_size: int | None = None,
 ) -> Run[Difference]:
     """Sample each patch from its surroundings, and measure how much evidence for the class is lost.
 
@@ -184,8 +183,8 @@ def prediction_difference(
         n, the number of training images; bounds the odds.
     seed : int, default 0
         Seed of the samples, which are drawn on the CPU; it is reset for each image.
-    batch_size : int, default 32
-        Images per pass.
+    batch_size : int, optional
+        Images per pass, and per snapshot. Default: those of the best throughput, and snapshots of 32.
 
     Returns
     -------
@@ -222,11 +221,11 @@ def prediction_difference(
     corners = _corners(x, patch, stride)
     count = max(4, min(SAMPLES, passes // len(corners))) if samples is None else samples
     trained = integer(trained, "trained", low=1)
-    seed, batch_size = check_seed(seed), check_batch_size(batch_size)
+    seed = check_seed(seed)
     references = x if references is None else model.images(references)
     outputs = MaskedOutputs(model, x.shape, batch_size, "probability")
     shape = (len(x), *(len({corner[axis] for corner in corners}) for axis in (0, 1)))
-    group = max(1, batch_size // count)
+    group = max(1, outputs.step // count)
     points = [(n, at) for n in range(len(x)) for at in range(0, len(corners), group)]
 
     def compare() -> Iterator[Difference]:

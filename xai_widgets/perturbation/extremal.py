@@ -25,7 +25,6 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from xai_widgets.core.arguments import check_batch_size
 from xai_widgets.core.cost import affordable
 from xai_widgets.core.model import ImageModel, Target, prepare
 from xai_widgets.core.run import Run, without_inference_mode
@@ -106,7 +105,7 @@ def extremal(
     settings: SearchSettings | None = None,
     start: Extremal | Tensor | None = None,
     tau: float = 1.0,
-    batch_size: int = 32,
+    batch_size: int | None = None,
 ) -> Run[Extremal]:
     """Find the mask of each area that best preserves, or deletes, the score of a class, or its margin.
 
@@ -139,8 +138,8 @@ def extremal(
         a disc in the middle. Not with ``ExtremalSettings.torchray()``.
     tau : float, default 1.0
         Share of the score that is sufficient, for a*.
-    batch_size : int, default 32
-        Masked images per pass.
+    batch_size : int, optional
+        Masked images per pass. Default: those of the best throughput.
 
     Returns
     -------
@@ -159,7 +158,7 @@ def extremal(
         raise TypeError(
             f"expected settings to be ExtremalSettings() or ExtremalSettings.torchray(), got {brief(settings)}"
         )
-    batch_size, tau = check_batch_size(batch_size), number(tau, "tau")
+    tau = number(tau, "tau")
     model, x, target = prepare(model, x, target)
     objective = ImageObjective(model, x, target, variant, perturbation, layer, batch_size)
     height, width = objective.size

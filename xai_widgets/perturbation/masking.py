@@ -5,12 +5,13 @@ A mask m in [0, 1] shows the image where it is 1 and the fill b where it is 0: m
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Literal, get_args
 
 import torch
 from torch import Tensor
 
-from xai_widgets.core.arguments import check_batch_size
+from xai_widgets.core.batching import pass_batch_size
 from xai_widgets.core.guard import outside_inference
 from xai_widgets.core.model import ImageModel
 from xai_widgets.core.validation import brief, check_finite, choice
@@ -19,6 +20,8 @@ Output = Literal["probability", "score"]
 
 #: Maximum number of masks, coalitions or draws; all of them are drawn at once.
 MOST_SAMPLES = 1_000_000
+#: Masks per snapshot by default.
+STEP = 32
 
 
 def check_probabilities(model: ImageModel, method: str, instead: str) -> None:
@@ -49,22 +52,31 @@ class MaskedOutputs:
         The network.
     size : torch.Size, (N, C, H, W)
         Size of the images.
-    batch_size : int
-        Maximum number of copies per pass.
+    batch_size : int, optional
+        Maximum number of copies per pass, and the number of masks per snapshot. Default: the copies of
+        :func:`~xai_widgets.core.batching.pass_batch_size`, and :data:`STEP` masks, so that the snapshots do not depend
+        on the machine.
     output : {"probability", "score"}
         After or before the activation of the network, which is softmax or sigmoid.
+
+    Attributes
+    ----------
+    step : int
+        Masks per snapshot.
     """
 
-    def __init__(self, model: ImageModel, size: torch.Size, batch_size: int, output: Output) -> None:
+    def __init__(self, model: ImageModel, size: torch.Size, batch_size: int | None, output: Output) -> None:
         check_output(output)
-        self.model, self.batch_size, self.output = model, check_batch_size(batch_size), output
+        self.model, self.output = model, output
+        self.batch_size = pass_batch_size(model, size[2:], batch_size)
+        self.step = STEP if batch_size is None else self.batch_size
         self.size = size[1:]
         self.buffer: Tensor | None = None
 
     def of(self, images: Tensor) -> Tensor:
         """Return probabilities or scores, (B, classes), of any number of images (B, C, H, W)."""
         with outside_inference(), torch.no_grad():
-            scores = torch.cat([self.model(batch, folded=True) for batch in images.split(self.batch_size)])
+            scores = torch.cat([self.model(batch, folded=True) for batch in self._parts(images)])
             check_finite(scores, self.model.name)
             return self.model.probabilities(scores) if self.output == "probability" else scores
 
@@ -75,11 +87,15 @@ class MaskedOutputs:
         """
         outputs = []
         with outside_inference(), torch.no_grad():
-            for batch in masks.split(self.batch_size):
+            for batch in self._parts(masks):
                 copies = self._copies(len(batch))
                 torch.lerp(fill[None], image[None], batch[:, None].to(copies.dtype), out=copies)
                 outputs.append(self.of(copies))
             return torch.cat(outputs)
+
+    def _parts(self, items: Tensor) -> Sequence[Tensor]:
+        """Split images or masks into equal parts: a last pass of a few images would take as long as a larger one."""
+        return items.tensor_split(max(1, -(-len(items) // self.batch_size)))
 
     def _copies(self, count: int) -> Tensor:
         """Return memory for ``count`` images, which is reused for the next batch."""

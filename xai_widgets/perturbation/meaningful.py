@@ -23,7 +23,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from xai_widgets.core.arguments import check_batch_size
+from xai_widgets.core.batching import pass_batch_size
 from xai_widgets.core.guard import outside_inference
 from xai_widgets.core.model import ImageModel, Target, prepare
 from xai_widgets.core.precision import outside_autocast
@@ -149,7 +149,7 @@ def meaningful_perturbation(
     perturbation: MeaningfulPerturbation = "blur",
     settings: MeaningfulSettings | None = None,
     seed: int = 0,
-    batch_size: int = 32,
+    batch_size: int | None = None,
 ) -> Run[Meaningful]:
     """Learn the smallest region whose deletion removes, or that alone preserves, the probability of a class.
 
@@ -170,8 +170,8 @@ def meaningful_perturbation(
         Default: ``MeaningfulSettings()``.
     seed : int, default 0
         Seed of jitter and noise, which are drawn on the CPU and are the same for each image.
-    batch_size : int, default 32
-        Images per pass.
+    batch_size : int, optional
+        Images per pass. Default: those of the best throughput, with gradients or without.
 
     Returns
     -------
@@ -187,12 +187,13 @@ def meaningful_perturbation(
     """
     choice(mode, "mode", get_args(MeaningfulMode))
     choice(perturbation, "perturbation", get_args(MeaningfulPerturbation))
-    batch_size, seed = check_batch_size(batch_size), check_seed(seed)
+    seed = check_seed(seed)
     settings = (
         MeaningfulSettings() if settings is None else instance(settings, "settings", MeaningfulSettings)
     )
     model, x, target = prepare(model, x, target)
     check_probabilities(model, "meaningful_perturbation", "extremal")
+    pass_batch_size(model, x.shape[2:], batch_size)  # refuses one below 1
 
     def optimize() -> Iterator[Meaningful]:
         with outside_inference():
@@ -225,11 +226,13 @@ class _Objective:
         perturbation: MeaningfulPerturbation,
         settings: MeaningfulSettings,
         seed: int,
-        batch_size: int,
+        batch_size: int | None,
     ) -> None:
         self.model, self.target, self.mode, self.settings = model, target, mode, settings
-        self.batch_size = batch_size
         size = (x.shape[2], x.shape[3])
+        self.batch_size, self.gradient_batch_size = (
+            pass_batch_size(model, size, batch_size, gradient=gradient) for gradient in (False, True)
+        )
         scale = min(size) / 224
         # At most one cell per pixel.
         cells = [max(1, min(extent, round(extent / (settings.cell * scale)))) for extent in size]
@@ -281,8 +284,8 @@ class _Objective:
     def at(self, step: int, coarse: Tensor, shift: list[int]) -> tuple[Meaningful, Tensor]:
         """Return the snapshot at coarse masks (N, h, w), and the gradient of the objective there."""
         gradients, parts = [], []
-        for start in range(0, len(coarse), self.batch_size):
-            some = slice(start, start + self.batch_size)
+        for start in range(0, len(coarse), self.gradient_batch_size):
+            some = slice(start, start + self.gradient_batch_size)
             with outside_inference(), torch.enable_grad():
                 m = coarse[some].detach().requires_grad_()
                 masks = self.masks(m)

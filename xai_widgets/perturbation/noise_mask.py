@@ -21,7 +21,7 @@ from typing import Any, Literal, get_args
 import torch
 from torch import Tensor
 
-from xai_widgets.core.arguments import check_batch_size
+from xai_widgets.core.batching import pass_batch_size
 from xai_widgets.core.cost import affordable
 from xai_widgets.core.guard import outside_inference
 from xai_widgets.core.hooks import record_outputs
@@ -169,7 +169,7 @@ def noise_mask(
     settings: NoiseMaskSettings | None = None,
     start: NoiseMask | None = None,
     seed: int = 0,
-    batch_size: int = 32,
+    batch_size: int | None = None,
     every: int = 10,
 ) -> Run[NoiseMask]:
     """Learn which pixels a layer needs to keep its output while noise covers all others.
@@ -197,8 +197,8 @@ def noise_mask(
         converged are searched again.
     seed : int, default 0
         Seed of the noise, which is drawn on the CPU and is the same for each image.
-    batch_size : int, default 32
-        Images per pass.
+    batch_size : int, optional
+        Images per pass. Default: those of the best throughput.
     every : int, default 10
         Steps between two snapshots.
 
@@ -216,7 +216,8 @@ def noise_mask(
     """
     model, x, _ = prepare(model, x, 0 if target is None else target)
     settings = _default(model, x) if settings is None else instance(settings, "settings", NoiseMaskSettings)
-    batch_size, every, seed = check_batch_size(batch_size), integer(every, "every", low=1), check_seed(seed)
+    every, seed = integer(every, "every", low=1), check_seed(seed)
+    batch_size = pass_batch_size(model, x.shape[2:], batch_size, gradient=True)
     draw = _source(noise, mean, std, x, seed)
     if layer is not None:
         model.find_layers([layer])

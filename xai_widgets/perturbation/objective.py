@@ -12,8 +12,7 @@ from typing import Any, get_args
 import torch
 from torch import Tensor
 
-from xai_widgets.core.arguments import check_batch_size
-from xai_widgets.core.batching import initial_batch_size
+from xai_widgets.core.batching import initial_batch_size, pass_batch_size
 from xai_widgets.core.cached import cached_property
 from xai_widgets.core.guard import outside_inference
 from xai_widgets.core.model import ImageModel, Target, prepare
@@ -39,14 +38,15 @@ class ScoreObjective(ABC):
     #: Scores (N, 2, classes) of the fully perturbed and of the original images.
     end_scores: Tensor
 
-    def __init__(self, model: ImageModel, target: Tensor, variant: Variant, batch_size: int) -> None:
+    def __init__(self, model: ImageModel, target: Tensor, variant: Variant, batch_size: int | None) -> None:
         choice(variant, "variant", get_args(Variant))
         if variant == "contrastive" and len(model.labels) < 2:
             raise ValueError(
                 "expected a network with at least two scores for variant='contrastive', got one; use "
                 "variant='preserve'"
             )
-        self.model, self.variant, self.batch_size = model, variant, batch_size
+        self.model, self.variant = model, variant
+        self.batch_size = pass_batch_size(model, model.size, batch_size)
         # Tensors created in the caller's inference mode could not be part of a graph later.
         with outside_inference():
             self.target = target.clone()
@@ -138,7 +138,7 @@ class ImageObjective(ScoreObjective):
         variant: Variant,
         perturbation: Perturbation,
         layer: str | None,
-        batch_size: int,
+        batch_size: int | None,
     ) -> None:
         super().__init__(model, target, variant, batch_size)
         self.layer = layer
@@ -197,7 +197,7 @@ def score_masks(
     *,
     perturbation: Perturbation = "blur",
     layer: str | None = None,
-    batch_size: int = 32,
+    batch_size: int | None = None,
 ) -> ScoredMasks:
     """Score images where binary masks are preserved, and where they are deleted.
 
@@ -215,8 +215,8 @@ def score_masks(
         Perturbation of the image where the mask is not preserved.
     layer : str, optional
         Mask the activation of this layer instead of the image, as in :func:`~xai_widgets.perturbation.extremal`.
-    batch_size : int, default 32
-        Masked images per pass.
+    batch_size : int, optional
+        Masked images per pass. Default: those of the best throughput.
 
     Returns
     -------
@@ -232,7 +232,6 @@ def score_masks(
     >>> masks = torch.rand(1, 3, 224, 224).round()
     >>> score_masks(model, image, masks, "corgi").scores  # doctest: +SKIP
     """
-    batch_size = check_batch_size(batch_size)
     model, x, target = prepare(model, x, target)
     objective = ImageObjective(model, x, target, "hybrid", perturbation, layer, batch_size)
     masks = tensor(masks, "masks", (len(x), "A", *objective.size), like=objective.levels)

@@ -20,7 +20,6 @@ from typing import Any, Literal, get_args
 import torch
 from torch import Tensor
 
-from xai_widgets.core.arguments import check_batch_size
 from xai_widgets.core.model import ImageModel, Target, prepare
 from xai_widgets.core.precision import outside_autocast
 from xai_widgets.core.run import Run, without_inference_mode
@@ -161,7 +160,7 @@ def occlusion(
     shape: Shape = "patch",
     softness: float | None = None,
     output: Output = "score",
-    batch_size: int = 32,
+    batch_size: int | None = None,
 ) -> Run[Occlusion]:
     """Slide a window over the image and measure how much the score drops where the window hides the image.
 
@@ -193,13 +192,13 @@ def occlusion(
         diameter for a disc.
     output : {"score", "probability"}, default "score"
         Measure the drop of the score before softmax, or of the probability.
-    batch_size : int, default 32
-        Windows per pass.
+    batch_size : int, optional
+        Windows per pass, and per snapshot. Default: those of the best throughput, and snapshots of 32.
 
     Returns
     -------
     Run of Occlusion
-        One snapshot per batch.
+        One snapshot per 32 windows, or per batch of the given size.
 
     Raises
     ------
@@ -214,18 +213,17 @@ def occlusion(
     stride = _check_stride((window + 1) // 2 if stride is None else stride, window, shape)
     softness = (0.0 if shape == "patch" else _SOFTNESS * window) if softness is None else softness
     softness = number(softness, "softness", low=0, high=max(x.shape[2:]), hint="in pixels")
-    batch_size = check_batch_size(batch_size)
     windows = _Windows(x, shape, window, stride, softness)
     hidden = fill_image(fill, x)
     outputs = MaskedOutputs(model, x.shape, batch_size, output)
-    batches = [(n, start) for n in range(len(x)) for start in range(0, len(windows), batch_size)]
+    batches = [(n, start) for n in range(len(x)) for start in range(0, len(windows), outputs.step)]
 
     def slide() -> Iterator[Occlusion]:
         scores = outputs.of(x).gather(1, target[:, None])[:, 0]
         total, cover = torch.zeros_like(x[:, 0]), torch.zeros_like(x[:, 0])
         drops = x.new_full((len(x), len(windows)), torch.nan)
         for n, start in batches:
-            some = slice(start, start + batch_size)
+            some = slice(start, start + outputs.step)
             masks = windows[some]
             drop = scores[n] - outputs.masked(x[n], hidden[n], 1 - masks)[:, target[n]]
             with outside_autocast(masks):
@@ -258,7 +256,7 @@ def variable_occlusion(
     share: float = 0.1,
     fill: Fill = "blur",
     output: Output = "score",
-    batch_size: int = 32,
+    batch_size: int | None = None,
 ) -> Run[VariableOcclusion]:
     """Hide the image under soft discs of several radii and find the smallest that suppresses the score.
 
@@ -280,7 +278,7 @@ def variable_occlusion(
     Returns
     -------
     Run of VariableOcclusion
-        One snapshot per batch.
+        One snapshot per 32 windows, or per batch of the given size.
 
     Raises
     ------
@@ -295,7 +293,7 @@ def variable_occlusion(
         else numbers(radii, "radii", above=0, high=short, hint="the short side of the images in pixels")
     )
     stride = max(1, round(short / 14)) if stride is None else integer(stride, "stride", low=1)
-    share, batch_size = number(share, "share", above=0, high=1), check_batch_size(batch_size)
+    share = number(share, "share", above=0, high=1)
     discs = [_Windows(x, "disc", 2 * radius, stride, 2 * radius * _SOFTNESS) for radius in sizes]
     hidden = fill_image(fill, x)
     outputs = MaskedOutputs(model, x.shape, batch_size, output)
@@ -303,7 +301,7 @@ def variable_occlusion(
         (n, r, start)
         for n in range(len(x))
         for r in range(len(sizes))
-        for start in range(0, len(discs[r]), batch_size)
+        for start in range(0, len(discs[r]), outputs.step)
     ]
 
     def slide() -> Iterator[VariableOcclusion]:
@@ -312,7 +310,7 @@ def variable_occlusion(
         centers, radius = x.new_full((len(x), 2), torch.nan), x.new_full((len(x),), torch.nan)
         masks, drop = torch.zeros_like(x[:, 0]), x.new_zeros(len(x))
         for n, r, start in batches:
-            some = slice(start, start + batch_size)
+            some = slice(start, start + outputs.step)
             shown = 1 - discs[r][some]
             drops[n, r, some] = scores[n] - outputs.masked(x[n], hidden[n], shown)[:, target[n]]
             best, position = smallest_disc(drops[n], sizes, share)

@@ -13,7 +13,6 @@ from typing import Any, Literal, NamedTuple
 import torch
 from torch import Tensor
 
-from xai_widgets.core.arguments import check_batch_size
 from xai_widgets.core.cached import cached_property
 from xai_widgets.core.guard import outside_inference
 from xai_widgets.core.model import ImageModel, Target, prepare
@@ -72,8 +71,8 @@ class FillObjective(ScoreObjective):
         The class.
     fill : callable
         Returns the fill (1, C, H, W) of a mask (H, W).
-    batch_size : int
-        Masked images per pass.
+    batch_size : int, optional
+        Masked images per pass. Default: those of the best throughput.
     """
 
     def __init__(
@@ -82,7 +81,7 @@ class FillObjective(ScoreObjective):
         x: Tensor,
         target: Tensor,
         fill: Callable[[Tensor], Tensor],
-        batch_size: int,
+        batch_size: int | None,
     ) -> None:
         super().__init__(model, target, "delete", batch_size)
         self.fill = fill
@@ -123,7 +122,7 @@ def refine(
     *,
     fill: Fill | Callable[[Tensor], Tensor] = "blur",
     settings: AreaSettings | None = None,
-    batch_size: int = 32,
+    batch_size: int | None = None,
 ) -> Run[Refined]:
     """Find a mask of the same area that reduces the probability of a class more than a painted one.
 
@@ -145,8 +144,8 @@ def refine(
         Replaces the image where the mask is 1; a function of the mask (H, W) returns an image (1, C, H, W).
     settings : AreaSettings, optional
         Settings of the search; ``scan`` is the number of discs along each side. Default: ``AreaSettings(scan=9)``.
-    batch_size : int, default 32
-        Masked images per pass.
+    batch_size : int, optional
+        Masked images per pass. Default: those of the best throughput.
 
     Returns
     -------
@@ -158,7 +157,6 @@ def refine(
     ValueError
         For several images, or a mask of another size or with values outside [0, 1].
     """
-    batch_size = check_batch_size(batch_size)
     model, x, target = prepare(model, x, target)
     if len(x) != 1:
         raise ValueError(f"expected one image, got {len(x)}; refine the mask of each")

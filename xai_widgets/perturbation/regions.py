@@ -116,7 +116,7 @@ def minimal_image(
     *,
     segments: int | Tensor | None = None,
     fill: Fill = "blur",
-    batch_size: int = 32,
+    batch_size: int | None = None,
 ) -> Run[MinimalImage]:
     """Delete the segment that lowers the probability of the class least, until the network would predict another class.
 
@@ -136,8 +136,8 @@ def minimal_image(
     fill : {"gray", "mean", "blur", "black", "noise"}, float or Tensor, default "blur"
         Fill of a deleted segment: 0.5, the mean color of the image, the image blurred by 10/224 of its short side, a
         gray value, an image, or one per image.
-    batch_size : int, default 32
-        Images per pass.
+    batch_size : int, optional
+        Images per pass. Default: those of the best throughput.
 
     Returns
     -------

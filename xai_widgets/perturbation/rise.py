@@ -23,7 +23,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from xai_widgets.core.arguments import check_batch_size
 from xai_widgets.core.cost import affordable
 from xai_widgets.core.model import ImageModel, Target, prepare
 from xai_widgets.core.precision import outside_autocast
@@ -233,7 +232,7 @@ def rise(
     fill: Fill = 0.0,
     output: Output = "probability",
     seed: int = 0,
-    batch_size: int = 32,
+    batch_size: int | None = None,
 ) -> Run[Rise]:
     """Estimate the mean score of random masks that show a pixel (RISE).
 
@@ -263,13 +262,13 @@ def rise(
         After or before the activation of the network; networks without probabilities have only scores.
     seed : int, default 0
         Seed of the masks, which are the same for every image and device.
-    batch_size : int, default 32
-        Masks per pass.
+    batch_size : int, optional
+        Masks per pass, and per snapshot. Default: those of the best throughput, and snapshots of 32.
 
     Returns
     -------
     Run of Rise
-        One snapshot per batch.
+        One snapshot per 32 masks, or per batch of the given size.
 
     Raises
     ------
@@ -283,7 +282,6 @@ def rise(
         number(tolerance, "tolerance", low=0),
         number(p, "p", above=0, below=1),
     )
-    batch_size = check_batch_size(batch_size)
     drawn = random_masks((x.shape[2], x.shape[3]), masks, cells=cells, p=p, seed=seed, like=x)
     hidden = fill_image(fill, x)
     outputs = MaskedOutputs(model, x.shape, batch_size, output)
@@ -295,8 +293,8 @@ def rise(
         for n in range(len(x)):
             # The rows of a snapshot are never written to again, so it needs no copy.
             rows = x.new_empty((masks, len(model.labels)))
-            for start in range(0, masks, batch_size):
-                batch = outputs.masked(x[n], hidden[n], drawn[start : start + batch_size])
+            for start in range(0, masks, outputs.step):
+                batch = outputs.masked(x[n], hidden[n], drawn[start : start + outputs.step])
                 end = start + len(batch)
                 rows[start:end] = batch
                 error = _error(rows[:end, target[n]], middles[:end], p)
@@ -307,4 +305,4 @@ def rise(
                     break
             finished.append(rows[:end])
 
-    return Run(sample(), total=len(x) * -(-masks // batch_size), name=f"RISE, at most {masks} masks")
+    return Run(sample(), total=len(x) * -(-masks // outputs.step), name=f"RISE, at most {masks} masks")

@@ -26,7 +26,6 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
-from xai_widgets.core.arguments import check_batch_size
 from xai_widgets.core.cost import affordable
 from xai_widgets.core.model import ImageModel, Target, check_model, prepare
 from xai_widgets.core.run import Run, without_inference_mode
@@ -100,7 +99,7 @@ def lime(
     fill: Fill | Literal["segments"] = "segments",
     output: Output = "probability",
     seed: int = 0,
-    batch_size: int = 32,
+    batch_size: int | None = None,
 ) -> Run[Surrogate]:
     """Fit a ridge regression on the segments that weights coalitions by their similarity to the whole image (LIME).
 
@@ -128,8 +127,8 @@ def lime(
         After or before the activation of the network; networks without probabilities have only scores.
     seed : int, default 0
         Seed of the coalitions, which are drawn on the CPU and are the same for images with as many segments.
-    batch_size : int, default 32
-        Coalitions per pass.
+    batch_size : int, optional
+        Coalitions per pass, and per snapshot. Default: those of the best throughput, and snapshots of 32.
 
     Returns
     -------
@@ -187,7 +186,7 @@ def kernel_shap(
     fill: Fill | Literal["segments"] = "segments",
     output: Output = "probability",
     seed: int = 0,
-    batch_size: int = 32,
+    batch_size: int | None = None,
 ) -> Run[Surrogate]:
     """Estimate Shapley values of the segments (Kernel SHAP), exactly if the samples suffice for all coalitions.
 
@@ -278,19 +277,18 @@ def _explain(
     segments: Any,
     fill: Fill | Literal["segments"],
     output: Output,
-    batch_size: int,
+    batch_size: int | None,
     draw: Draw,
     fit: Fit,
     first: int = 1,
 ) -> Run[Surrogate]:
     """Return a run that evaluates coalitions batch by batch, at least ``first`` in each, and fits those so far."""
     model, x, target = prepare(model, x, target)
-    batch_size = check_batch_size(batch_size)
     labels = as_segments(segments, x)
     hidden = segment_means(x, labels) if isinstance(fill, str) and fill == "segments" else fill_image(fill, x)
     outputs = MaskedOutputs(model, x.shape, batch_size, output)
     sizes = segment_counts(labels)
-    step = max(first, batch_size)
+    step = max(first, outputs.step)
     drawn = {size: draw(size) for size in set(sizes)}
     batches = [(n, start) for n in range(len(x)) for start in range(0, len(drawn[sizes[n]][0]), step)]
 

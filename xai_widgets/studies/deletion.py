@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from xai_widgets.core.batching import pass_batch_size
 from xai_widgets.core.model import ImageModel
 from xai_widgets.core.run import Run
 from xai_widgets.core.validation import check_finite, integer
@@ -109,8 +110,8 @@ class DeletionStudy(Study[DeletionKey | MeanKey, Any]):
         The methods by name.
     curve_steps : int, optional
         Steps of a curve. Default: 224, or the number of pixels if that is less.
-    batch_size : int, default 32
-        Images per pass.
+    batch_size : int, optional
+        Images per pass. Default: those of the best throughput.
     top : int, default 5
         Most probable classes to record at each step.
     orders : int, default 10
@@ -133,7 +134,7 @@ class DeletionStudy(Study[DeletionKey | MeanKey, Any]):
         methods: Mapping[str, Method],
         *,
         curve_steps: int | None = None,
-        batch_size: int = 32,
+        batch_size: int | None = None,
         top: int = 5,
         orders: int = RANDOM_ORDERS,
         seed: int = 0,
@@ -146,6 +147,7 @@ class DeletionStudy(Study[DeletionKey | MeanKey, Any]):
         self.data = data
         #: The number of images of a mean.
         self.count = len(x) if data is None else len(data)
+        batch_size = pass_batch_size(model, x.shape[2:], batch_size)
         self.options: dict[str, Any] = {"steps": self.curve_steps, "batch_size": batch_size, "top": top}
         self._predicted: dict[int, int] = {}
         # Bad arguments are refused here: this makes a run without a step of it.

@@ -63,7 +63,7 @@ class ExtremalStudy(Study[ExtremalKey, Extremal]):
         areas: Sequence[float] | None = None,
         settings: SearchSettings | None = None,
         tau: float = 1.0,
-        batch_size: int = 32,
+        batch_size: int | None = None,
     ) -> None:
         super().__init__()
         self.model, self.x, self.areas = model, x, areas
@@ -312,8 +312,8 @@ class MaskStudy(Study[MaskKey, MethodMasks]):
         What the image becomes outside of a mask.
     options : mapping of str to dict
         Options of methods by name.
-    batch_size : int
-        Masked images per pass.
+    batch_size : int, optional
+        Masked images per pass. Default: those of the best throughput.
     """
 
     def __init__(
@@ -325,7 +325,7 @@ class MaskStudy(Study[MaskKey, MethodMasks]):
         areas: Sequence[float],
         perturbation: Perturbation = "blur",
         options: Mapping[str, Mapping[str, Any]] | None = None,
-        batch_size: int = 32,
+        batch_size: int | None = None,
     ) -> None:
         super().__init__()
         self.model, self.x, self.methods, self.areas = model, x, methods, areas

@@ -10,7 +10,14 @@ from closeness import assert_close
 from networks import CLASSES, SIZE, SharedInPlace, images, one_sentence, settle, wrap
 from torch import nn
 
-from xai_widgets.core.batching import CPU_IMAGES, in_batches, initial_batch_size, is_out_of_memory, scores_of
+from xai_widgets.core.batching import (
+    CPU_IMAGES,
+    in_batches,
+    initial_batch_size,
+    is_out_of_memory,
+    pass_batch_size,
+    scores_of,
+)  # fmt: skip
 from xai_widgets.methods import METHODS, family
 
 #: Error messages of allocators.
@@ -117,6 +124,8 @@ def test_every_allocators_words_are_known(name):
 def test_other_errors_are_passed_on_at_once(small):
     small.error = RuntimeError("mat1 and mat2 shapes cannot be multiplied")
     model = wrap(small)
+    # The estimate of the memory is a pass of its own.
+    pass_batch_size(model, (SIZE, SIZE))
     small.fits = 2
     small.seen.clear()
     with pytest.raises(RuntimeError, match="cannot be multiplied"):
