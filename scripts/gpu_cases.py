@@ -51,9 +51,10 @@ def model(kind: type[nn.Module], device: torch.device) -> ImageModel:
     return wrap(settle(kind()), device=device)
 
 
-def _method(name: str) -> Case:
+def method_case(name: str, **options: Any) -> Case:
+    """Return the map of a method on two images with quick options, or those given."""
     kind = Tokens if name in ATTENTION else Pooled if name in POOLED else Functional
-    options = quick(METHODS[name], batch_size=2)
+    options = quick(METHODS[name], batch_size=2) | options
     target = None if name == "minimal_image" else [1, 2]
     return lambda device: METHODS[name].saliency(model(kind, device), images(2), target, **options)
 
@@ -148,7 +149,7 @@ def _has(package: str) -> bool:
 def cases() -> Iterator[tuple[str, Case]]:
     """Yield every case with its name, the most important first."""
     for name in METHODS:
-        yield f"method {name}", _method(name)
+        yield f"method {name}", method_case(name)
     for name, metric in METRICS.items():
         if metric.category != "cost":
             yield f"metric {name}", _metric(name)

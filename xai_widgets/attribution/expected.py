@@ -18,14 +18,16 @@ A large gap between the sum and the score of the image minus the mean score of t
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import repeat
 from typing import Any, Literal, get_args
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from xai_widgets.attribution.noise import check_sampling, normal
+from xai_widgets.attribution.noise import check_sampling, normals
 from xai_widgets.core.batching import scores_of
+from xai_widgets.core.finite import FiniteChecks
 from xai_widgets.core.model import ImageModel
 from xai_widgets.core.precision import double
 from xai_widgets.core.validation import choice
@@ -176,8 +178,9 @@ def _expected(
     strata = [stratified(positions, None if density is None else density[n], group) for n in range(len(x))]
 
     def points() -> Iterator[Point]:
-        for sample, k in enumerate(which):
-            noise = sigma * normal(x[0], generator) if sigma else torch.zeros_like(x[0])
+        noises = normals(x[0], samples, generator) if sigma else repeat(torch.zeros_like(x[0]))
+        for sample, (k, normal) in enumerate(zip(which, noises, strict=False)):
+            noise = sigma * normal
             for n, image in enumerate(x):
                 path = image + noise - baselines[k]
                 alpha, weight = strata[n][0][sample], strata[n][1][sample]
@@ -240,10 +243,16 @@ def _density(
     alphas = grid.to(x).view(-1, 1, 1, 1)
     widths = grid.diff()
     even = ((widths + 1 / INTERVALS) / 2).expand(len(x), -1)
+    checks, paths = FiniteChecks(), []
+    with checks.collect():
+        for image, label in zip(x, target.tolist(), strict=True):
+            paths += [
+                scores_of(model, start + alphas * (image - start), batch_size)[:, label]
+                for start in references
+            ]
+    checks.read()
     changes = []
-    for image, label in zip(x, target, strict=True):
-        paths = [scores_of(model, start + alphas * (image - start), batch_size) for start in references]
-        steps = torch.stack([double(scores[:, label]).diff().abs().cpu() for scores in paths])
+    for steps in double(torch.stack(paths).cpu()).diff().abs().split(len(references)):
         changes.append((steps / steps.sum(1, keepdim=True).clamp(min=torch.finfo(x.dtype).tiny)).mean(0))
     change = torch.stack(changes)
     # A score that does not change anywhere leaves its part to the even strata.

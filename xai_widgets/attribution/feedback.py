@@ -97,13 +97,15 @@ def _find_gates(model: ImageModel, x: Tensor, target: Tensor, iterations: int) -
             pixels = x.clone().requires_grad_()
             with relu_rules(model, TITLE, relu=_GatedReLU(gates, updated)):
                 score = model(pixels).gather(1, target[:, None]).sum()
-            if score.item() > highest:
-                best, highest = gates, score.item()
+            reached = score.item()
+            if reached > highest:
+                best, highest = gates, reached
             if not left or not score.requires_grad:
                 break
             torch.autograd.grad(score, pixels, allow_unused=True)
             same = updated.keys() == gates.keys()
-            if same and all(torch.equal(updated[number], gates[number]) for number in updated):
+            changed = [(updated[number] != gates[number]).any() for number in updated] if same else []
+            if same and not (changed and torch.stack(changed).any()):
                 break
             gates = updated
     return best

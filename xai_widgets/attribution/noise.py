@@ -18,6 +18,7 @@ import torch
 from torch import Tensor
 
 from xai_widgets.core.batching import scores_of
+from xai_widgets.core.drawing import drawn
 from xai_widgets.core.model import ImageModel
 from xai_widgets.core.validation import integer, number
 from xai_widgets.core.validation import seed as check_seed
@@ -162,11 +163,9 @@ def _smoothed(
 def noisy_copies(x: Tensor, samples: int, sigma: float, seed: int) -> Iterator[Point]:
     """Yield noisy copies of images (N, C, H, W) with weight 1/n; see :func:`smoothgrad` for the parameters."""
     samples, sigma, seed = check_sampling(samples, sigma, seed)
-    weight = torch.tensor(1 / samples, device=x.device)
+    weight = x.new_full((), 1 / samples)
     spreads = sigma * (x.amax((1, 2, 3), keepdim=True) - x.amin((1, 2, 3), keepdim=True))
-    generator = torch.Generator().manual_seed(seed)
-    for _ in range(samples):
-        noise = normal(x[0], generator)
+    for noise in normals(x[0], samples, torch.Generator().manual_seed(seed)):
         for n, (image, spread) in enumerate(zip(x, spreads, strict=True)):
             yield Point(n, image + spread * noise, weight)
 
@@ -177,6 +176,10 @@ def check_sampling(samples: int, sigma: float, seed: int) -> tuple[int, float, i
     return integer(samples, "samples", low=1, high=most), number(sigma, "sigma", low=0), check_seed(seed)
 
 
-def normal(image: Tensor, generator: torch.Generator) -> Tensor:
-    """Draw standard normal noise of the shape of an image, on the CPU."""
-    return torch.randn(image.shape, generator=generator, dtype=image.dtype, device="cpu").to(image.device)
+def normals(image: Tensor, count: int, generator: torch.Generator) -> Iterator[Tensor]:
+    """Yield standard normal noise of the shape of an image, drawn on the CPU."""
+    return drawn(
+        lambda: torch.randn(image.shape, generator=generator, dtype=image.dtype, device="cpu"),
+        count,
+        image.device,
+    )

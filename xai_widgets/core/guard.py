@@ -32,10 +32,13 @@ class ThreadState(threading.local):
         The active hooks on layers, see :mod:`xai_widgets.core.hooks`.
     in_target : bool
         Whether a target computes scores from the output of a network, see :mod:`xai_widgets.core.target_scores`.
+    pending : list or None
+        Where checks of outputs are postponed to, see :mod:`xai_widgets.core.finite`; None to check at once.
     """
 
     hooks: tuple[Any, ...] = ()
     in_target: bool = False
+    pending: list[Any] | None = None
 
 
 thread_state = ThreadState()
@@ -63,7 +66,7 @@ class FunctionMode(TorchFunctionMode):
 class _Saved:
     """Snapshot of the state of torch and of the package in this thread."""
 
-    __slots__ = ("autocast", "dispatch", "grad", "hooks", "in_target", "modes")
+    __slots__ = ("autocast", "dispatch", "grad", "hooks", "in_target", "modes", "pending")
 
     def __init__(self) -> None:
         self.grad = torch.is_grad_enabled()
@@ -72,10 +75,12 @@ class _Saved:
         self.dispatch = torch._C._len_torch_dispatch_stack()
         self.hooks = thread_state.hooks
         self.in_target = thread_state.in_target
+        self.pending = thread_state.pending
 
     def restore(self) -> None:
         thread_state.hooks = self.hooks
         thread_state.in_target = self.in_target
+        thread_state.pending = self.pending
         now = _modes()
         if now != self.modes:
             same = 0

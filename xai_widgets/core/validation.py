@@ -231,7 +231,16 @@ def check_finite(scores: Tensor, source: str, what: str = "scores") -> Tensor:
         Name of the network.
     what : str, default "scores"
         Name of the output. Scores may be minus infinity, which excludes a class.
+
+    Notes
+    -----
+    Inside :meth:`xai_widgets.core.finite.FiniteChecks.collect`, outputs on an accelerator are checked later.
     """
+    from xai_widgets.core.guard import thread_state
+
+    if thread_state.pending is not None and scores.device.type != "cpu":
+        thread_state.pending.append((scores.detach(), source, what))
+        return scores
     # One reduction and one transfer: a sum of finite numbers is finite unless it overflows.
     if math.isfinite(float(scores.detach().sum())):
         return scores

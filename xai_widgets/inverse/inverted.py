@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Literal
 
@@ -162,10 +163,14 @@ class Inverted(ShortRepr):
     @property
     def unconverged(self) -> list[str]:
         """Descriptions of the units that did not converge, with the estimated remaining decrease of their cost."""
+        if not self.units:
+            return []
+        # Minus infinity where all have converged.
+        left = [torch.where(unit.converged, -torch.inf, unit.change).max() for unit in self.units]
         return [
-            f"{unit.unit} ({_remaining(unit.change[~unit.converged].max().item())})"
-            for unit in self.units
-            if not bool(unit.converged.all())
+            f"{unit.unit} ({_remaining(change)})"
+            for unit, change in zip(self.units, torch.stack(left).tolist(), strict=True)
+            if change > -math.inf
         ]
 
     def saliency(self) -> Tensor:
@@ -186,18 +191,19 @@ class Inverted(ShortRepr):
 
     def warn(self) -> None:
         """Warn about units that did not converge, and about images for which the inverse is 0."""
-        for unit in self.units:
-            left = unit.kept.flatten(1).any(1)
-            if not left.all():
-                which = f", for image {int((~left).nonzero()[0]) + 1} of {len(left)}" if left.any() else ""
+        any_left = [unit.kept.flatten(1).any(1) for unit in self.units]
+        for unit, left in zip(self.units, torch.stack(any_left).tolist() if any_left else [], strict=True):
+            if not all(left):
+                which = f", for image {left.index(False) + 1} of {len(left)}" if any(left) else ""
                 warn(
                     f"the inverse is 0 everywhere from the input of {unit.unit!r} on{which}, so nothing of the "
                     "image is left to show"
                 )
                 break
-        if self.unconverged:
+        unconverged = self.unconverged
+        if unconverged:
             warn(
-                f"{len(self.unconverged)} of {len(self.units)} units did not converge: {', '.join(self.unconverged)}; "
+                f"{len(unconverged)} of {len(self.units)} units did not converge: {', '.join(unconverged)}; "
                 "increase `steps` in SolverSettings"
             )
 

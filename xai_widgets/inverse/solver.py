@@ -187,7 +187,8 @@ class _Search(ShortRepr):
         x = torch.minimum(start.clamp(min=0), upper)
         with torch.no_grad():
             costs = torch.stack([cost(factor * x, index) for factor in FACTORS])
-        x = broadcast_like(x.new_tensor(FACTORS)[costs.argmin(0)], x) * x
+        factors = torch.stack([x.new_full((), factor) for factor in FACTORS])
+        x = broadcast_like(factors[costs.argmin(0)], x) * x
         x, upper = x.flatten(1), upper.flatten(1)
         search = cls(
             cost=cost,
@@ -204,7 +205,7 @@ class _Search(ShortRepr):
             values=[],
         )
         everything = torch.full_like(search.value, torch.inf)
-        search.value, search.gradient, _ = search._try(x, index, everything)
+        search.value, search.gradient, *_ = search._try(x, index, everything)
         search.scale = upper.norm(dim=1) / search.gradient.norm(dim=1).clamp(min=1e-12)
         search.values.append(search.value)
         return search
@@ -223,18 +224,19 @@ class _Search(ShortRepr):
             linear = ((p - at) * picked(self.gradient, left)).sum(1)
             # Tolerate rounding errors of single precision, but no increase.
             highest = before + (SUFFICIENT * linear + 1e-6 * before.abs()).clamp(max=0)
-            reached, turned, held = self._try(p, left, highest)
-            if attempt == 0 and bool(held.all()):
+            reached, turned, held, number = self._try(p, left, highest)
+            if attempt == 0 and number == len(held):
                 # The usual case, without copies.
                 x, value, gradient, left = p, reached, turned, left[:0]
                 break
             if attempt == 0:
                 x, value, gradient = x.clone(), value.clone(), gradient.clone()
-            done = left[held]
-            x[done], value[done], gradient[done] = p[held], reached[held], turned[held]
+            rows, others = held.nonzero()[:, 0], (~held).nonzero()[:, 0]
+            done = left[rows]
+            x[done], value[done], gradient[done] = p[rows], reached[rows], turned[rows]
             lowest = -linear / (2 * (reached - before - linear).clamp(min=1e-30))
             t[left] = share * lowest.clamp(*SHRINKAGE)
-            left = left[~held]
+            left = left[others]
             if len(left) == 0:
                 break
         row = self.iteration % MEMORY
@@ -250,16 +252,17 @@ class _Search(ShortRepr):
             self.basis[left] = 0
         self.iteration += 1
 
-    def _try(self, p: Tensor, left: Tensor, highest: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Return the costs of points, their gradients where the costs are low enough, and where that is."""
+    def _try(self, p: Tensor, left: Tensor, highest: Tensor) -> tuple[Tensor, Tensor, Tensor, int]:
+        """Return the costs of points, their gradients where the costs are low enough, where that is, and how often."""
         # In the caller's autocast the backward pass would run in low precision.
         with outside_inference(), torch.enable_grad(), no_autocast(p.device):
             at = p.detach().clone().view(-1, *self.shape).requires_grad_()
             costs = self.cost(at, self.index[left])
             held = costs.detach() <= highest
             # A rejected point needs no gradient.
-            gradient = torch.autograd.grad(costs.sum(), at)[0] if bool(held.any()) else torch.zeros_like(at)
-        return costs.detach(), gradient.flatten(1), held
+            number = int(held.sum())
+            gradient = torch.autograd.grad(costs.sum(), at)[0] if number else torch.zeros_like(at)
+        return costs.detach(), gradient.flatten(1), held, number
 
     def _free(self) -> Tensor:
         """Return which variables are not held at a bound by the gradient."""
@@ -316,11 +319,12 @@ class _Search(ShortRepr):
 
     def keep(self, kept: Tensor) -> None:
         """Drop all other elements."""
-        if bool(kept.all()):
+        rows = kept.nonzero()[:, 0]
+        if len(rows) == len(kept):
             return
         for name in ("index", "x", "upper", "value", "gradient", "basis", "scale", "fresh", "stuck"):
-            setattr(self, name, getattr(self, name)[kept])
-        self.values = [values[kept] for values in self.values]
+            setattr(self, name, getattr(self, name)[rows])
+        self.values = [values[rows] for values in self.values]
 
 
 def _clip(x: Tensor, upper: Tensor) -> Tensor:

@@ -20,8 +20,9 @@ def score_gradient(model: ImageModel, x: Tensor, target: Tensor) -> Tensor:
     with outside_inference(), torch.enable_grad():
         x = x.clone().requires_grad_()
         score = model(x, frozen=True).gather(1, target.clone()[:, None]).sum()
-        # A plain number: a mode of backward rules would treat an operation on the tensor as a part of the network.
-        check_finite(torch.tensor(score.item()), model.name)
+        # A mode of backward rules would treat an operation on the tensor as a part of the network.
+        with torch._C.DisableTorchFunction():
+            check_finite(score.detach(), model.name)
         if not score.requires_grad:
             raise no_gradient_error(model)
         (gradient,) = torch.autograd.grad(score, x, allow_unused=True)

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from xai_widgets.core.batching import in_batches
+from xai_widgets.core.finite import FiniteChecks
 from xai_widgets.core.guard import outside_inference
 from xai_widgets.core.model import ImageModel
 
@@ -61,10 +62,15 @@ def weighted_sums(
     Tensor, (N, ...)
         The same tensor each time, updated in place.
     """
+    checks, classes = FiniteChecks(), target.unbind()
 
     def compute(batch: list[Point]) -> Tensor:
-        images = torch.tensor([point.image for point in batch], device=target.device)
-        return explain(model, torch.stack([point.pixels for point in batch]), target[images])
+        with checks.collect():
+            return explain(
+                model,
+                torch.stack([point.pixels for point in batch]),
+                torch.stack([classes[point.image] for point in batch]),
+            )
 
     passes = in_batches(model, points, compute, size=x.shape[2:], batch_size=batch_size)
     total: Tensor | None = None
@@ -77,6 +83,7 @@ def weighted_sums(
         for point, explanation in zip(batch, explanations, strict=True):
             total[point.image] += point.weight * explanation
         yield total
+    checks.read()
 
 
 def last(sums: Iterable[Tensor]) -> Tensor:

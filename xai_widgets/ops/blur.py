@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -25,12 +27,32 @@ def gaussian_blur(x: Tensor, sigma: float) -> Tensor:
     -------
     Tensor, (..., H, W)
     """
-    sigma = number(sigma, "sigma", low=0, hint="in pixels")
-    if sigma == 0:
-        return x
-    rows, columns = (gaussian_matrix(extent, extent, sigma, x) for extent in x.shape[-2:])
-    with outside_autocast(x):
-        return rows @ x @ columns.T
+    (blurred,) = gaussian_blurs(x, [sigma])
+    return blurred
+
+
+def gaussian_blurs(x: Tensor, sigmas: Sequence[float]) -> list[Tensor]:
+    """Return :func:`gaussian_blur` of images for several sigmas, whose weights are moved to the device at once."""
+    sigmas = [number(sigma, "sigma", low=0, hint="in pixels") for sigma in sigmas]
+    positive = [sigma for sigma in sigmas if sigma > 0]
+    if not positive:
+        return [x for _ in sigmas]
+    matrices = {
+        extent: iter(
+            torch.stack([_weights(extent, extent, sigma) for sigma in positive]).to(x.device, x.dtype)
+        )
+        for extent in set(x.shape[-2:])
+    }
+    blurred = []
+    for sigma in sigmas:
+        if sigma == 0:
+            blurred.append(x)
+            continue
+        weights = {extent: next(each) for extent, each in matrices.items()}
+        rows, columns = (weights[extent] for extent in x.shape[-2:])
+        with outside_autocast(x):
+            blurred.append(rows @ x @ columns.T)
+    return blurred
 
 
 def gaussian_matrix(extent: int, cells: int, sigma: float, like: Tensor) -> Tensor:
@@ -47,11 +69,15 @@ def gaussian_matrix(extent: int, cells: int, sigma: float, like: Tensor) -> Tens
     like : Tensor
         Any tensor with the dtype and device of the weights.
     """
+    return _weights(extent, cells, sigma).to(like.device, like.dtype)
+
+
+def _weights(extent: int, cells: int, sigma: float) -> Tensor:
+    """Return the weights of :func:`gaussian_matrix` in double precision, on the CPU."""
     pixels = torch.arange(extent, dtype=torch.float64, device="cpu") + 0.5
     centers = (torch.arange(cells, dtype=torch.float64, device="cpu") + 0.5) * (extent / cells)
     # A softmax does not underflow where a Gaussian of a tenth of a pixel would.
-    weights = (-((pixels[:, None] - centers) ** 2) / (2 * sigma**2)).softmax(1)
-    return weights.to(like.device, like.dtype)
+    return (-((pixels[:, None] - centers) ** 2) / (2 * sigma**2)).softmax(1)
 
 
 def gaussian_window(width: int, sigma: float, like: Tensor) -> Tensor:

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from xai_widgets.core.validation import choice, integer
-from xai_widgets.ops.blur import gaussian_blur
+from xai_widgets.ops.blur import gaussian_blurs
 
 Perturbation = Literal["blur", "fade"]
 
@@ -57,7 +57,8 @@ def pyramid(
         return torch.stack([torch.zeros_like(x), x], dim=1)
     strongest = SIGMA * min(x.shape[-2:]) if sigma is None else sigma
     last = levels - 1
-    return torch.stack([gaussian_blur(x, strongest * (1 - level / last)) for level in range(levels)], dim=1)
+    sigmas = [strongest * (1 - level / last) for level in range(levels)]
+    return torch.stack(gaussian_blurs(x, sigmas), dim=1)
 
 
 def perturb(levels: Tensor, masks: Tensor) -> Tensor:

@@ -20,6 +20,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from xai_widgets.core.cached import cached_property
 from xai_widgets.core.cost import GRADIENT
 from xai_widgets.core.guard import outside_inference
 from xai_widgets.core.precision import outside_autocast
@@ -177,9 +178,17 @@ class AreaSearch:
             if idle >= settings.patience:
                 return
 
-    def _make_masks(self, softness: float) -> MakeMasks:
+    @cached_property
+    def _areas(self) -> Tensor:
+        """The areas of all masks, (N, A)."""
         start = self.starts[0]
-        areas = torch.tensor(self.areas, device=start.device, dtype=start.dtype).expand(start.shape[:2])
+        # A tensor created in the caller's inference mode could not be part of a graph later.
+        with outside_inference():
+            areas = torch.tensor(self.areas, device=start.device, dtype=start.dtype)
+        return areas.expand(start.shape[:2])
+
+    def _make_masks(self, softness: float) -> MakeMasks:
+        areas = self._areas
 
         def make(fields: Tensor, some: slice | None) -> Tensor:
             own = areas if some is None else areas.flatten()[some, None]

@@ -229,7 +229,7 @@ def prediction_difference(
     points = [(n, at) for n in range(len(x)) for at in range(0, len(corners), group)]
 
     def compare() -> Iterator[Difference]:
-        generator = torch.Generator().manual_seed(seed)
+        generator, labels = torch.Generator().manual_seed(seed), target.tolist()
         patches = ConditionalPatches(references, patch, surround, generator)
         whole = evidence(outputs.of(x).gather(1, target[:, None])[:, 0], classes, trained)
         table = x.new_full((len(x), len(corners)), torch.nan)
@@ -239,12 +239,13 @@ def prediction_difference(
                 generator.manual_seed(seed)
                 pixels = x[n].cpu()
             batch = corners[at : at + group]
-            drawn = x[n].repeat(len(batch), count, 1, 1, 1)
+            drawn = pixels.repeat(len(batch), count, 1, 1, 1)
             for copies, (row, column) in zip(drawn, batch, strict=True):
                 copies[..., row : row + patch, column : column + patch] = patches.draw(
                     pixels, row, column, count
-                ).to(x.device)
-            probs = outputs.of(drawn.flatten(0, 1))[:, target[n]].view(-1, count).mean(1)
+                )
+            moved = drawn.flatten(0, 1).to(x.device)
+            probs = outputs.of(moved)[:, labels[n]].view(-1, count).mean(1)
             lost = whole[n] - evidence(probs, classes, trained)
             table[n, at : at + group] = lost
             for (row, column), bits in zip(batch, lost, strict=True):

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from xai_widgets.core.batching import pass_batch_size
+from xai_widgets.core.finite import FiniteChecks
 from xai_widgets.core.guard import outside_inference
 from xai_widgets.core.model import ImageModel
 from xai_widgets.core.validation import brief, check_finite, choice
@@ -63,6 +64,8 @@ class MaskedOutputs:
     ----------
     step : int
         Masks per snapshot.
+    checks : FiniteChecks
+        Checks of the scores under masks.
     """
 
     def __init__(self, model: ImageModel, size: torch.Size, batch_size: int | None, output: Output) -> None:
@@ -72,26 +75,32 @@ class MaskedOutputs:
         self.step = STEP if batch_size is None else self.batch_size
         self.size = size[1:]
         self.buffer: Tensor | None = None
+        self.checks = FiniteChecks()
 
     def of(self, images: Tensor) -> Tensor:
         """Return probabilities or scores, (B, classes), of any number of images (B, C, H, W)."""
         with outside_inference(), torch.no_grad():
             scores = torch.cat([self.model(batch, folded=True) for batch in self._parts(images)])
             check_finite(scores, self.model.name)
-            return self.model.probabilities(scores) if self.output == "probability" else scores
+            return self._output(scores)
+
+    def _output(self, scores: Tensor) -> Tensor:
+        return self.model.probabilities(scores) if self.output == "probability" else scores
 
     def masked(self, image: Tensor, fill: Tensor, masks: Tensor) -> Tensor:
         """Return probabilities or scores, (B, classes), of one image (C, H, W) under masks (B, H, W).
 
-        A mask shows the image where it is 1 and the fill (C, H, W) where it is 0.
+        A mask shows the image where it is 1 and the fill (C, H, W) where it is 0. On an accelerator the caller reads
+        the checks of the scores, with its own numbers, by ``checks.read``.
         """
         outputs = []
         with outside_inference(), torch.no_grad():
             for batch in self._parts(masks):
                 copies = self._copies(len(batch))
                 torch.lerp(fill[None], image[None], batch[:, None].to(copies.dtype), out=copies)
-                outputs.append(self.of(copies))
-            return torch.cat(outputs)
+                outputs.append(self.model(copies, folded=True))
+            with self.checks.collect():
+                return self._output(check_finite(torch.cat(outputs), self.model.name))
 
     def _parts(self, items: Tensor) -> Sequence[Tensor]:
         """Split images or masks into equal parts: a last pass of a few images would take as long as a larger one."""

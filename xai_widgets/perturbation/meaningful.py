@@ -24,6 +24,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from xai_widgets.core.batching import pass_batch_size
+from xai_widgets.core.finite import FiniteChecks
 from xai_widgets.core.guard import outside_inference
 from xai_widgets.core.model import ImageModel, Target, prepare
 from xai_widgets.core.precision import outside_autocast
@@ -275,7 +276,10 @@ class _Objective:
         for n in range(len(self.target)):
             image = slice(n, n + 1)
             masks = self.masks(discs).split(self.batch_size)
-            scores = torch.cat([self.scores(image, batch[None], [0, 0])[0] for batch in masks])
+            checks = FiniteChecks()
+            with checks.collect():
+                scores = torch.cat([self.scores(image, batch[None], [0, 0])[0] for batch in masks])
+            checks.read()
             change = scores[0] - scores if self.mode == "deletion" else scores - scores[0]
             sufficient = (change >= self.settings.suppression * change[-1]).nonzero()
             starts.append(discs[int(sufficient[0]) if len(sufficient) else -1])

@@ -23,6 +23,8 @@ from torch import Tensor
 
 from xai_widgets.core.batching import pass_batch_size
 from xai_widgets.core.cost import affordable
+from xai_widgets.core.drawing import drawn
+from xai_widgets.core.finite import FiniteChecks
 from xai_widgets.core.guard import outside_inference
 from xai_widgets.core.hooks import record_outputs
 from xai_widgets.core.model import ImageModel, Target, prepare
@@ -225,13 +227,19 @@ def noise_mask(
         _check_start(start, x)
 
     def optimize() -> Iterator[NoiseMask]:
-        fit = _Fit(model, x, layer, draw(), settings, batch_size)
+        fit = _Fit(model, x, layer, next(draw(1)), settings, batch_size)
         if start is not None and start.search is not None:
             fit.resume(start, start.search)
             draw.generator.set_state(start.search.noise)
+        images: Iterator[Tensor] = iter(())
         for step in range(1, settings.max_steps + 1):
-            fit.advance(draw())
-            ended = bool(fit.flat.all()) or step == settings.max_steps
+            image = next(images, None)
+            if image is None:
+                # Those used until a snapshot keeps the state of the generator, or the search may end.
+                images = draw(min(every - (step - 1) % every, settings.max_steps + 1 - step, fit.until_check))
+                image = next(images)
+            fit.advance(image)
+            ended = not len(fit.active) or step == settings.max_steps
             if ended or step % every == 0:
                 yield fit.snapshot(draw.generator.get_state())
             if ended:
@@ -275,6 +283,14 @@ class _Fit:
             )
         self.adam = Adam(settings.learning_rate)
         self.step = 0
+        self.checks = FiniteChecks()
+        #: Indices of the images that have not converged.
+        self.active = torch.arange(len(x), device=x.device)
+
+    @property
+    def until_check(self) -> int:
+        """Number of steps until convergence is checked."""
+        return self.settings.window - self.step % self.settings.window
 
     def features(self, x: Tensor) -> Tensor:
         """Return F, with all dimensions but the first flattened."""
@@ -288,10 +304,9 @@ class _Fit:
 
     def advance(self, noise: Tensor) -> None:
         """Make one step for the images that have not converged, and check convergence after each window."""
-        gradients = []
-        active = (~self.flat).nonzero()[:, 0]
+        gradients, active = [], self.active
         for rows in active.split(self.batch_size):
-            with outside_inference(), torch.enable_grad():
+            with outside_inference(), torch.enable_grad(), self.checks.collect():
                 v = self.v[rows].requires_grad_()
                 m = v.sigmoid()
                 masked = self.features(m * self.x[rows] + (1 - m) * noise)
@@ -309,7 +324,10 @@ class _Fit:
             before, now = objectives[:window].mean(0), objectives[window:].mean(0)
             # NaN compares as False: an image that has converged before stays so.
             self.flat = self.flat | (now > (1 - self.settings.tolerance) * before)
-            self.adam.keep(~self.flat[active])
+            (flat,) = self.checks.read(self.flat[active])
+            if any(flat):
+                self.adam.keep(~self.flat[active])
+                self.active = active[~self.flat[active]]
 
     def resume(self, start: NoiseMask, search: SearchState) -> None:
         """Continue with the variables of an earlier search."""
@@ -321,7 +339,8 @@ class _Fit:
         self.losses = torch.cat([start.losses.to(self.losses), self.losses])
 
     def snapshot(self, noise: Tensor) -> NoiseMask:
-        """Return a copy of the present state."""
+        """Return a copy of the present state; ValueError if outputs were not finite."""
+        self.checks.read()
         areas, losses = self.areas[: self.step].clone(), self.losses[: self.step].clone()
         search = SearchState(self.v.clone(), copy.copy(self.adam), noise)
         window = self.settings.window
@@ -346,8 +365,11 @@ class _Noise:
         self.noise, self.mean, self.std, self.x = noise, mean.to(x.dtype), std.to(x.dtype), x
         self.generator = torch.Generator().manual_seed(seed)
 
-    def __call__(self) -> Tensor:
-        """Return the next image."""
+    def __call__(self, count: int) -> Iterator[Tensor]:
+        """Yield the next images."""
+        return drawn(self._draw, count, self.x.device)
+
+    def _draw(self) -> Tensor:
         shape, dtype = self.x.shape[1:], self.x.dtype
         # Tensors created in the caller's inference mode could not be part of a graph later.
         with outside_inference():
@@ -356,7 +378,7 @@ class _Noise:
             else:
                 image = torch.randn(shape, generator=self.generator, dtype=dtype, device="cpu")
                 image = self.mean + self.std * image
-            return image.to(self.x.device)
+            return image
 
 
 def _source(
@@ -392,7 +414,7 @@ def masked_input(x: Tensor, masks: Tensor, *, noise: Noise = "uniform", seed: in
     Tensor, (N, C, H, W)
         In [0, 1]; normal noise is clipped.
     """
-    u = _source(noise, None, None, x, check_seed(seed))()
+    u = next(_source(noise, None, None, x, check_seed(seed))(1))
     return (masks * x + (1 - masks) * u).clamp(0, 1)
 
 

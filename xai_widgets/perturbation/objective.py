@@ -14,6 +14,7 @@ from torch import Tensor
 
 from xai_widgets.core.batching import initial_batch_size, pass_batch_size
 from xai_widgets.core.cached import cached_property
+from xai_widgets.core.finite import FiniteChecks
 from xai_widgets.core.guard import outside_inference
 from xai_widgets.core.model import ImageModel, Target, prepare
 from xai_widgets.core.run import without_inference_mode
@@ -45,7 +46,7 @@ class ScoreObjective(ABC):
                 "expected a network with at least two scores for variant='contrastive', got one; use "
                 "variant='preserve'"
             )
-        self.model, self.variant = model, variant
+        self.model, self.variant, self.checks = model, variant, FiniteChecks()
         self.batch_size = pass_batch_size(model, model.size, batch_size)
         # Tensors created in the caller's inference mode could not be part of a graph later.
         with outside_inference():
@@ -66,22 +67,30 @@ class ScoreObjective(ABC):
 
     def score(self, masks: Tensor) -> MaskScores:
         """Score binary masks (N, A, ...) where they are preserved or deleted, as the variant requires."""
-        every = torch.ones(masks.shape[:2], dtype=torch.bool, device=masks.device)
         missing = torch.full((*masks.shape[:2], self.end_scores.shape[2]), torch.nan, device=masks.device)
-        inside = missing if self.variant == "delete" else self._scores_of(masks, every).view_as(missing)
-        outside = (
-            missing if self.variant in PRESERVING else self._scores_of(1 - masks, every).view_as(missing)
-        )
+        inside = missing if self.variant == "delete" else self._scores_of(masks).view_as(missing)
+        outside = missing if self.variant in PRESERVING else self._scores_of(1 - masks).view_as(missing)
         target = self.target[:, None].expand(masks.shape[:2])
         of_target = (self._reward(scores, target) for scores in (inside, outside))
         return MaskScores(self._value(*of_target), inside.clone(), outside.clone())
 
     def complete(self, best: BestMasks) -> None:
-        """Compute the scores that the variant does not require, in place, so that each mask needs it only once."""
-        for scores, masks in ((best.scores.inside, best.masks), (best.scores.outside, 1 - best.masks)):
-            missing = scores[..., 0].isnan()
-            if bool(missing.any()):
-                scores[missing] = self._scores_of(masks, missing)
+        """Compute the scores that the variant does not require, in place, so that each mask needs it only once.
+
+        Raises
+        ------
+        ValueError
+            If scores since the last call contain NaN or infinity.
+        """
+        sides = (best.scores.inside, best.masks), (best.scores.outside, 1 - best.masks)
+        missing = self.checks.read(*(scores[..., 0].isnan() for scores, _ in sides))
+        for (scores, masks), of_side in zip(sides, missing, strict=True):
+            chosen = [number for number, is_missing in enumerate(of_side) if is_missing]
+            if chosen:
+                found = self._scores_of(masks, chosen)
+                for number, each in zip(chosen, found, strict=True):
+                    scores[divmod(number, scores.shape[1])] = each
+        self.checks.read()
 
     def gradient(self, parameters: Tensor, make_masks: MakeMasks, step: int) -> Tensor:
         """Return the gradient of the values with respect to the parameters (N, A, ...) of the masks."""
@@ -91,7 +100,7 @@ class ScoreObjective(ABC):
         number = min(self.batch_size, initial_batch_size(self.model, self.model.size))
         for begin in range(0, len(flat), number):
             some = slice(begin, begin + number)
-            with outside_inference(), torch.enable_grad():
+            with outside_inference(), torch.enable_grad(), self.checks.collect():
                 moved = flat[some].detach().clone().requires_grad_()
                 masks = make_masks(moved[:, None], some)[:, 0]
                 sides = [masks] if self.variant != "delete" else []
@@ -118,11 +127,13 @@ class ScoreObjective(ABC):
             return inside
         return -outside if self.variant == "delete" else inside - outside
 
-    def _scores_of(self, masks: Tensor, which: Tensor) -> Tensor:
-        """Return scores (E, classes) of those masks (N, A, ...) for which ``which`` (N, A) is true, E of them."""
-        chosen, index = masks[which], _image_index(masks)[which.flatten()]
+    def _scores_of(self, masks: Tensor, which: list[int] | None = None) -> Tensor:
+        """Return scores (E, classes) of all masks (N, A, ...), or of those with these numbers, E of them."""
+        chosen, index = masks.flatten(0, 1), _image_index(masks)
+        if which is not None:
+            chosen, index = (torch.stack([each[number] for number in which]) for each in (chosen, index))
         # In this order: outside_inference() would switch gradients on again.
-        with outside_inference(), torch.no_grad():
+        with outside_inference(), torch.no_grad(), self.checks.collect():
             batches = zip(chosen.split(self.batch_size), index.split(self.batch_size), strict=True)
             return torch.cat([self.masked_scores(some, images) for some, images in batches])
 
@@ -162,7 +173,7 @@ class ImageObjective(ScoreObjective):
     @property
     def ends(self) -> Tensor:
         """The fully perturbed and the original image, or activation."""
-        return self.levels[:, [0, -1]]
+        return torch.stack([self.levels[:, 0], self.levels[:, -1]], dim=1)
 
     @cached_property
     def end_scores(self) -> Tensor:
@@ -238,6 +249,7 @@ def score_masks(
     if not bool(((masks == 0) | (masks == 1)).all()):
         raise ValueError("expected masks of 0 and 1, got other values; threshold them, such as masks > 0.5")
     scores = objective.score(masks)
+    objective.checks.read()
     return ScoredMasks(
         masks=masks,
         class_scores=torch.stack([scores.inside, scores.outside], dim=2),

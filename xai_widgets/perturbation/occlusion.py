@@ -222,10 +222,12 @@ def occlusion(
         scores = outputs.of(x).gather(1, target[:, None])[:, 0]
         total, cover = torch.zeros_like(x[:, 0]), torch.zeros_like(x[:, 0])
         drops = x.new_full((len(x), len(windows)), torch.nan)
+        labels = target.tolist()
         for n, start in batches:
             some = slice(start, start + outputs.step)
             masks = windows[some]
-            drop = scores[n] - outputs.masked(x[n], hidden[n], 1 - masks)[:, target[n]]
+            drop = scores[n] - outputs.masked(x[n], hidden[n], 1 - masks)[:, labels[n]]
+            outputs.checks.read()
             with outside_autocast(masks):
                 total[n] += torch.einsum("b,bhw->hw", drop, masks)
             cover[n] += masks.sum(0)
@@ -309,11 +311,13 @@ def variable_occlusion(
         drops = x.new_full((len(x), len(sizes), len(discs[0])), torch.nan)
         centers, radius = x.new_full((len(x), 2), torch.nan), x.new_full((len(x),), torch.nan)
         masks, drop = torch.zeros_like(x[:, 0]), x.new_zeros(len(x))
+        labels = target.tolist()
         for n, r, start in batches:
             some = slice(start, start + outputs.step)
             shown = 1 - discs[r][some]
-            drops[n, r, some] = scores[n] - outputs.masked(x[n], hidden[n], shown)[:, target[n]]
-            best, position = smallest_disc(drops[n], sizes, share)
+            drops[n, r, some] = scores[n] - outputs.masked(x[n], hidden[n], shown)[:, labels[n]]
+            (known,) = outputs.checks.read(drops[n])
+            best, position = smallest_disc(torch.tensor(known).view(drops[n].shape), sizes, share)
             centers[n], radius[n] = discs[best].centers[position], sizes[best]
             masks[n], drop[n] = discs[best][position : position + 1][0], drops[n, best, position]
             table = drops.view(*drops.shape[:2], discs[0].rows, discs[0].columns)

@@ -107,6 +107,7 @@ class FillObjective(ScoreObjective):
 
     def effect(self, mask: Tensor) -> Effect:
         """Return score and probability of the class where a mask (H, W) replaces the image, in one plain pass."""
+        self.checks.read()
         with outside_inference(), torch.no_grad():
             scores = check_finite(self.model(torch.lerp(self.source, self.fill(mask), mask)), self.model.name)
             target = int(self.target)

@@ -175,18 +175,20 @@ def minimal_image(
         scores[:, 0] = whole.gather(1, target[:, None])[:, 0]
         masks, remaining = torch.ones_like(labels, dtype=torch.bool), x.clone()
         yield MinimalImage(labels, masks.clone(), remaining.clone(), order.clone(), scores.clone())
-        for n in range(len(x)):
+        for n, label in enumerate(target.tolist()):
+            candidates = list(range(sizes[n]))
+            others = ~torch.eye(sizes[n], dtype=torch.bool, device=x.device)
             shown = torch.ones(sizes[n], dtype=torch.bool, device=x.device)
             for step in range(sizes[n]):
-                candidates = shown.nonzero()[:, 0]
                 # One row for each candidate: all segments that are shown but itself.
-                rows = shown & ~torch.eye(sizes[n], dtype=torch.bool, device=x.device)[candidates]
+                rows = shown & torch.stack([others[candidate] for candidate in candidates])
                 probs = outputs.masked(x[n], hidden[n], rows[:, labels[n]])
-                best = int(probs[:, target[n]].argmax())
-                if predicted(probs[best : best + 1])[0] != target[n]:
+                ((best, *_), labeled) = outputs.checks.read(probs[:, label].argmax(), predicted(probs))
+                best = int(best)
+                if labeled[best] != label:
                     break
                 shown = rows[best]
-                order[n, step], scores[n, step + 1] = candidates[best], probs[best, target[n]]
+                order[n, step], scores[n, step + 1] = candidates.pop(best), probs[best, label]
                 masks[n] = shown[labels[n]]
                 remaining[n] = torch.where(masks[n], x[n], hidden[n])
                 yield MinimalImage(labels, masks.clone(), remaining.clone(), order.clone(), scores.clone())
@@ -292,22 +294,28 @@ def greedy_regions(
     def grow() -> Iterator[GreedyRegions]:
         # Tensors created in the caller's inference mode could not be written to outside of it.
         with outside_inference():
-            map, order = x.new_zeros(size), torch.full(size, -1, device=x.device)
-        values = torch.zeros_like(map) if attribution is None else attribute()
+            # On the CPU, as the order is found there.
+            map, order = torch.zeros(size, dtype=x.dtype, device="cpu"), torch.full(size, -1, device="cpu")
+
+        def snapshot(values: Tensor) -> GreedyRegions:
+            # Both at once; single precision holds all ranks.
+            sums, ranks = torch.stack([map, order.to(map.dtype)]).to(x.device)
+            return GreedyRegions(sums, ranks.long(), values)
+
+        values = x.new_zeros(size) if attribution is None else attribute()
         if attribution is None:
             for values in _from_both_ends(model, x, target, path):
                 check_finite(values, model.name, "attributions")
-                yield GreedyRegions(map.clone(), order.clone(), values)
+                yield GreedyRegions(x.new_zeros(size), torch.full(size, -1, device=x.device), values)
         for n in range(len(x)):
             masks = oversegmentations(x[n]) if own_regions is None else own_regions[n]
             reported = 0.0
             for rank, (new, gain) in enumerate(greedy_order(masks.flatten(1), values[n].flatten())):
-                fresh = new.to(x.device)
-                map[n].view(-1)[fresh], order[n].view(-1)[fresh] = gain, rank
+                map[n].view(-1)[new], order[n].view(-1)[new] = gain, rank
                 covered = (order[n] >= 0).float().mean().item()
                 if covered >= min(1.0, reported + 0.05):
                     reported = covered
-                    yield GreedyRegions(map.clone(), order.clone(), values)
+                    yield snapshot(values)
 
     return Run(grow(), total=passes + 20 * len(x), name="greedy regions")
 

@@ -199,14 +199,13 @@ def _map(scores: Tensor, masks: Masks) -> Tensor:
     return masks.weighted_sum(scores - mean) / (count * masks.p) + mean
 
 
-def _error(scores: Tensor, cells: Tensor, p: float) -> float:
-    """Return the standard error of the map at the cells as a share of its range there; infinite if that is 0."""
+def _error(scores: Tensor, cells: Tensor, p: float) -> Tensor:
+    """Return the standard error of the map at the cells and its range there, (2,)."""
     if len(scores) < 2:
-        return torch.inf
+        return scores.new_zeros(2)
     parts = (scores - scores.mean())[:, None, None] * (cells - p)
     map, error = parts.mean(0), parts.std(0) / len(scores) ** 0.5
-    spread = (map.max() - map.min()).item()
-    return error.square().mean().sqrt().item() / spread if spread > 0 else torch.inf
+    return torch.stack([error.square().mean().sqrt(), map.max() - map.min()])
 
 
 @run_method(
@@ -290,15 +289,15 @@ def rise(
         finished: list[Tensor] = []
         errors = x.new_full((len(x),), torch.nan)
         middles = drawn.at_cells(slice(None))
-        for n in range(len(x)):
+        for n, label in enumerate(target.tolist()):
             # The rows of a snapshot are never written to again, so it needs no copy.
             rows = x.new_empty((masks, len(model.labels)))
             for start in range(0, masks, outputs.step):
                 batch = outputs.masked(x[n], hidden[n], drawn[start : start + outputs.step])
                 end = start + len(batch)
                 rows[start:end] = batch
-                error = _error(rows[:end, target[n]], middles[:end], p)
-                errors[n] = error
+                ((noise, spread),) = outputs.checks.read(_error(rows[:end, label], middles[:end], p))
+                errors[n] = error = noise / spread if spread > 0 else torch.inf
                 scores = (*finished, rows[:end])
                 yield Rise(scores, drawn, target, errors.clone(), value_name(model, output))
                 if end >= LEAST and error < tolerance:

@@ -293,14 +293,16 @@ def _explain(
     batches = [(n, start) for n in range(len(x)) for start in range(0, len(drawn[sizes[n]][0]), step)]
 
     def learn() -> Iterator[Surrogate]:
-        values, coalitions = x.new_zeros(len(x), max(sizes)), torch.zeros_like(target)
-        intercepts, fits = x.new_zeros(len(x)), x.new_full((len(x),), torch.nan)
-        evaluated: list[Tensor] = []
+        # Values, intercept, fit and number of coalitions of each image: fitted on the CPU, and moved at once.
+        table = torch.zeros(len(x), max(sizes) + 3, dtype=x.dtype, device="cpu")
+        table[:, -2] = torch.nan
+        moved = {size: shown.bool().to(x.device) for size, (shown, _) in drawn.items()}
+        evaluated, classes = list[Tensor](), target.tolist()
         for n, start in batches:
             shown, weights = drawn[sizes[n]]
-            masks = shown[start : start + step].to(x.device, x.dtype)[:, labels[n]]
-            batch = outputs.masked(x[n], hidden[n], masks)[:, target[n]]
-            evaluated = [*(evaluated if start else []), batch.cpu().double()]
+            masks = moved[sizes[n]][start : start + step].to(x.dtype)[:, labels[n]]
+            (batch,) = outputs.checks.read(outputs.masked(x[n], hidden[n], masks)[:, classes[n]])
+            evaluated = [*(evaluated if start else []), torch.tensor(batch, dtype=torch.float64)]
             observed = torch.cat(evaluated)
             end = len(observed)
             if _constant(observed):
@@ -308,15 +310,13 @@ def _explain(
                 vector, intercept = observed.new_zeros(sizes[n]), observed[0]
             else:
                 vector, intercept = fit(shown[:end], weights[:end], observed)
-            values[n, : sizes[n]], intercepts[n], coalitions[n] = vector.to(x), intercept, end
-            fits[n] = _r_squared(weights[:end], observed, shown[:end] @ vector + intercept)
+            fitted = _r_squared(weights[:end], observed, shown[:end] @ vector + intercept)
+            table[n, : sizes[n]] = vector
+            table[n, -3], table[n, -2], table[n, -1] = intercept, fitted, end
+            found = table.to(x.device, copy=True)
+            intercepts, fits, coalitions = found[:, -3:].unbind(1)
             yield Surrogate(
-                labels,
-                values.clone(),
-                intercepts.clone(),
-                fits.clone(),
-                coalitions.clone(),
-                value_name(model, output),
+                labels, found[:, :-3], intercepts, fits, coalitions.long(), value_name(model, output)
             )
 
     return Run(learn(), total=len(batches), name=name)
