@@ -22,7 +22,7 @@ class FiniteChecks:
     """Checks of outputs that are still to be read."""
 
     def __init__(self) -> None:
-        #: Outputs, the names of their networks, and what they are.
+        #: Outputs, each with the names of its network and of its kind.
         self._pending: list[tuple[Tensor, str, str]] = []
 
     @contextmanager

@@ -14,7 +14,7 @@ def test_the_numbers_of_a_block_are_those_drawn_one_by_one(monkeypatch):
             made.append(number)
         return made, generator.get_state()
 
-    # The meta device keeps no numbers, so the state of the generator tells how many were drawn.
+    # The meta device keeps no numbers, so the state of the generator is compared.
     (one, state), (blocks, after) = draws("cpu"), draws("meta")
     assert len(one) == len(blocks) == 8
     assert torch.equal(state, after)

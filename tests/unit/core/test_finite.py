@@ -9,7 +9,7 @@ from xai_widgets.core.validation import check_finite
 
 
 class Elsewhere(torch.Tensor):
-    """A tensor that says it is on an accelerator."""
+    """A tensor that reports an accelerator as its device."""
 
     @property
     def device(self):
