@@ -183,7 +183,9 @@ class ImageModel(Scored):
 
     # -- from pixels to scores ------------------------------------------------------------------------------
 
-    def forward(self, x: Tensor, *, frozen: bool = False, folded: bool = False) -> Tensor:
+    def forward(
+        self, x: Tensor, *, frozen: bool = False, folded: bool = False, normalized: bool = False
+    ) -> Tensor:
         """Return the scores of a batch of pixels without checking them. Gradients flow.
 
         Parameters
@@ -195,6 +197,8 @@ class ImageModel(Scored):
         folded : bool, default False
             Whether to fold batch norm into convolutions where that is safe and saves time, which changes the scores by
             rounding (:mod:`xai_widgets.core.folding`).
+        normalized : bool, default False
+            Whether ``x`` is a result of :meth:`normalized` instead of pixels. The network may write to it.
 
         Returns
         -------
@@ -202,10 +206,10 @@ class ImageModel(Scored):
             Scores before softmax, float32.
         """
         if self._whole and self.target_scores is not None:
-            return self.target_scores.evaluate(self._whole[0], x, frozen=frozen).float()
-        if folded:
-            return self._pick(self._run(x, frozen=frozen, folded=lambda output: self._pick(output, x[:1])), x)
-        return self._pick(self._run(x, frozen=frozen), x)
+            pixels = x * self.std + self.mean if normalized else x
+            return self.target_scores.evaluate(self._whole[0], pixels, frozen=frozen).float()
+        fold = (lambda output: self._pick(output, x[:1])) if folded else None
+        return self._pick(self._run(x, frozen=frozen, folded=fold, normalized=normalized), x)
 
     @guarded
     @torch.no_grad()

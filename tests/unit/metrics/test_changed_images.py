@@ -4,9 +4,11 @@ import pytest
 import torch
 from closeness import assert_close
 from networks import SIZE, Functional, images, settle, wrap
+from torch import nn
 
 from xai_widgets.core.batching import CPU_IMAGES, CPU_LAYER, fast_batch_size
 from xai_widgets.core.cost import pass_cost
+from xai_widgets.core.model import ImageModel
 from xai_widgets.metrics import METRICS, Explanation, ordering
 from xai_widgets.metrics.changed_images import ReplacedPixels
 
@@ -91,6 +93,34 @@ def test_curves_are_computed_once_for_the_metrics_that_need_them(model, maps, mo
     assert_close(
         torch.tensor(values["abpc"]), torch.tensor(4 * (values["lerf"] - values["morf"])), scale=10.0
     )
+
+
+@pytest.mark.parametrize(("channels", "dtype"), [(3, torch.float32), (1, torch.float32), (4, torch.float64)])
+def test_the_network_gets_the_pixels_of_either_image_to_the_last_bit(channels, dtype):
+    """Bits are chosen, not sums; the channels of a network, double precision, and one that writes to its input."""
+    passed = []
+
+    class Greedy(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.weight = nn.Parameter(torch.ones(2, channels, dtype=dtype))
+
+        def forward(self, x):
+            passed.append(x.clone())
+            return x.mul_(2).mean((2, 3)) @ self.weight.T
+
+    given = [0.3] * channels
+    model = ImageModel(Greedy(), mean=given, std=given, size=SIZE, channels=channels)
+    start, end = (torch.rand(2, channels, SIZE, SIZE, dtype=dtype) for _ in range(2))
+    ranks = ordering(torch.rand(3, SIZE, SIZE))
+    passed.clear()
+    assert len(list(ReplacedPixels(model, start, end, ranks, COUNTS, [0, 1, 0], 4, whole=True))) == 3
+    shown = torch.cat(passed)
+    for row, image in enumerate((0, 1, 0)):
+        for count in COUNTS:
+            expected = torch.where(ranks[row] < count, end[image], start[image])
+            expected = ((expected - model.mean[0]) / model.std[0]).to(dtype)
+            assert any(torch.equal(one, expected) for one in shown)
 
 
 def test_no_layer_of_a_fast_batch_is_too_large(model):
