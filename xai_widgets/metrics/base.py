@@ -186,8 +186,12 @@ class Metric:
     options : mapping
         Options of the function that differ from its defaults.
     several : callable, optional
-        ``several(explanations, **options) -> list of float``: the scores of several explanations of one network in
-        common passes, the same as those of ``function``.
+        ``several(explanations, **options) -> list of float``: the scores of several explanations of one network, whose
+        images have one size, in common passes, the same as those of ``function``.
+    passes : callable, optional
+        ``passes(explanation, **options) -> int``: the number of images that pass for one explanation. With it,
+        explanations of several images are scored together until their passes fill many batches. Default: those of one
+        image only.
     """
 
     function: Callable[..., float] = field(repr=False)
@@ -203,6 +207,7 @@ class Metric:
     binary: bool = field(default=False, repr=False)
     options: Mapping[str, Any] = field(default_factory=dict)
     several: Callable[..., list[float]] | None = field(default=None, repr=False)
+    passes: Callable[..., int] | None = field(default=None, repr=False)
 
     @property
     def best(self) -> float:

@@ -8,14 +8,14 @@ footnote 4),
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import groupby
 from operator import itemgetter
 
 import torch
 from torch import Tensor
 
-from xai_widgets.core.batching import scores_of
+from xai_widgets.core.batching import pass_batch_size, scores_of
 from xai_widgets.core.model import ImageModel
 from xai_widgets.core.validation import check_finite
 
@@ -44,6 +44,54 @@ def class_probabilities(
     probabilities = model.probabilities(scores_of(model, changed.flatten(0, 1), batch_size))
     n, k = changed.shape[:2]
     return probabilities.view(n, k, -1).gather(2, target[:, None, None].expand(-1, k, 1))[..., 0]
+
+
+@torch.no_grad()
+def streamed_scores(
+    model: ImageModel, images: Iterable[Tensor], size: Sequence[int], batch_size: int | None = None
+) -> Tensor:
+    """Return the scores (K, classes) of images that come in parts of any length, in batches of one size.
+
+    The last batch is filled up, so that no score depends on which others are computed with it.
+
+    Parameters
+    ----------
+    model : ImageModel
+        The network.
+    images : iterable of Tensor, (k, C, H, W)
+        Pixels, K in all; one part is in memory at a time.
+    size : sequence of int
+        H and W.
+    batch_size : int, optional
+        Images per pass. Default: as many as are fastest.
+
+    Raises
+    ------
+    ValueError
+        If a score is NaN or infinite.
+    """
+    number = pass_batch_size(model, size, batch_size)
+    buffer = torch.zeros(number, model.channels, *size, device=model.device)
+    buffer = buffer.contiguous(memory_format=torch.channels_last)
+    found, at = [], 0
+    for part in images:
+        for some in part.split([*_lengths(len(part), number - at, number)]):
+            buffer[at : at + len(some)] = some
+            at += len(some)
+            if at == number:
+                found.append(model(buffer, folded=True))
+                at = 0
+    if at:
+        found.append(model(buffer, folded=True)[:at])
+    return check_finite(torch.cat(found), model.name)
+
+
+def _lengths(length: int, free: int, number: int) -> Iterator[int]:
+    """Yield the lengths of pieces that fill a batch with so many free positions, and then others."""
+    while length:
+        piece = min(length, free)
+        yield piece
+        length, free = length - piece, number
 
 
 def normalized_change(

@@ -12,19 +12,19 @@ nothing; so infidelity lies between 0, a map whose sums are the changes, and 1, 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from xai_widgets.core.batching import in_batches
 from xai_widgets.core.model import ImageModel, Target, prepare
 from xai_widgets.core.precision import double
 from xai_widgets.core.run import without_inference_mode
-from xai_widgets.core.validation import check_finite, integer, numbers, tensor
+from xai_widgets.core.validation import integer, numbers, tensor
 from xai_widgets.core.validation import seed as check_seed
 from xai_widgets.metrics.base import Explanation, metric, stacked
+from xai_widgets.metrics.changed_images import streamed_scores
 from xai_widgets.metrics.deletion import CurveFill, curve_fill
 from xai_widgets.ops.resize import resize_map
 
@@ -70,7 +70,7 @@ def sensitivity_n(
     seed : int, default 0
         Seed of the sets, which are drawn on the CPU and are the same for all images.
     batch_size : int, optional
-        Images per pass. Default: as many as the memory allows.
+        Images per pass. Default: as many as are fastest.
 
     Returns
     -------
@@ -178,23 +178,18 @@ def _sums_and_changes(
     maps = resize_map(double(saliency), (x.shape[2], x.shape[3])).flatten(1)
     sums = torch.cat([maps @ double(some).T for some in chosen.split(32)], 1)
     filled = curve_fill(model, x, fill)
-    changes = torch.empty_like(sums)
-    with torch.no_grad():
-        for i in range(len(x)):
-            own = torch.tensor([n for n, image in enumerate(images) if image == i], device=x.device)
-            classes = target[own]
-            whole = check_finite(model(x[i : i + 1]), model.name)[0, classes]
+    masks = chosen.view(-1, 1, *x.shape[2:])
 
-            def replaced(some: list[Tensor], i: int = i, classes: Tensor = classes) -> Tensor:
-                masks = torch.stack(some).view(-1, 1, *x.shape[2:])
-                return model(torch.where(masks, filled[i], x[i]), folded=True)[:, classes]
+    def shown() -> Iterator[Tensor]:
+        """Yield each image, and the image without each set."""
+        for image, other in zip(x, filled, strict=True):
+            yield image[None]
+            yield from (torch.where(some, other, image) for some in masks.split(32))
 
-            parts = in_batches(
-                model, chosen, replaced, size=x.shape[2:], batch_size=batch_size, gradient=False
-            )
-            scores = check_finite(torch.cat([each for _, each in parts]), model.name)
-            changes[own.to(changes.device)] = double((whole - scores).T)
-    return sums, changes
+    scores = streamed_scores(model, shown(), x.shape[2:], batch_size).view(len(x), 1 + len(chosen), -1)
+    own = torch.tensor(list(images), device=scores.device)
+    each = double(scores[own, :, target.to(scores.device)])
+    return sums, (each[:, :1] - each[:, 1:]).to(sums)
 
 
 @without_inference_mode

@@ -357,6 +357,11 @@ def _areas_of(
     return curves_of(explanations, mode, steps=steps, fill=fill).auc.tolist()
 
 
+def _points(explanation: Explanation, *, steps: int | None = None, fill: CurveFill | None = None) -> int:
+    """Return the number of points of a curve."""
+    return 1 + (default_steps(explanation.x[0, 0].numel()) if steps is None else steps)
+
+
 @metric(
     "deletion",
     title="Deletion",
@@ -365,6 +370,7 @@ def _areas_of(
     measures="area under the curve of the probability while the most salient pixels are removed; low is good",
     source="Petsiuk et al. 2018",
     several=partial(_areas_of, "deletion"),
+    passes=_points,
 )
 def deletion_auc(
     explanation: Explanation, *, steps: int | None = None, fill: CurveFill = "training_mean"
@@ -381,6 +387,7 @@ def deletion_auc(
     measures="the same while they are added to the blurred image; high is good",
     source="Petsiuk et al. 2018",
     several=partial(_areas_of, "insertion"),
+    passes=_points,
 )
 def insertion_auc(explanation: Explanation, *, steps: int | None = None, fill: CurveFill = "blur") -> float:
     """Return the area under the insertion curve."""

@@ -16,7 +16,7 @@ with p_most and p_least the probabilities after the most and the least salient p
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -30,8 +30,8 @@ from xai_widgets.core.short_repr import ShortRepr
 from xai_widgets.core.validation import number, numbers, tensor
 from xai_widgets.core.validation import seed as check_seed
 from xai_widgets.errors import checked_keywords
-from xai_widgets.metrics.base import Explanation, metric
-from xai_widgets.metrics.changed_images import class_probabilities
+from xai_widgets.metrics.base import Explanation, metric, stacked
+from xai_widgets.metrics.changed_images import streamed_scores
 from xai_widgets.metrics.deletion import ordering
 
 #: Shares of the pixels that are removed.
@@ -42,6 +42,8 @@ NOISE = 0.01
 _TOLERANCE, _ITERATIONS = 3e-6, 2000
 #: Images of this short side are not reduced further.
 _COARSEST = 8
+#: Values of the images that are solved for at once.
+_VALUES = 2**18
 
 
 @dataclass(frozen=True, repr=False)
@@ -93,16 +95,20 @@ def impute(x: Tensor, removed: Tensor, *, noise: float = NOISE, seed: int = 0) -
     kept = (~gone).to(x.dtype)
     mean = known.sum((2, 3), keepdim=True) / kept.sum((2, 3), keepdim=True)
     whole = gone.all(2, keepdim=True).all(3, keepdim=True)
-    solution = torch.where(whole, x.mean((2, 3), keepdim=True), _solve(known, gone, mean.nan_to_num(0)))
+    # Few images at a time, whose arrays stay in the cache of the processor.
+    some = max(1, _VALUES // x[0].numel()) if x.device.type == "cpu" else len(x)
+    parts = zip(*(each.split(some) for each in (known, gone, mean.nan_to_num(0))), strict=True)
+    solved = torch.cat([_solve(*part) for part in parts])
+    solution = torch.where(whole, x.mean((2, 3), keepdim=True), solved)
     generator = torch.Generator().manual_seed(check_seed(seed))
     drawn = torch.randn(x.shape[1:], generator=generator, dtype=x.dtype).to(x.device)
     return torch.where(gone, (solution + noise * drawn).clamp(0, 1), x)
 
 
 def _solve(known: Tensor, gone: Tensor, mean: Tensor) -> Tensor:
-    """Return the removed pixels of images whose known pixels are given, by conjugate gradients.
+    """Return images with their removed pixels solved for; those that are not removed are ``known``.
 
-    They begin with the solution at half the resolution, found in the same way, so that few iterations are needed.
+    The iterations begin with the solution at half the resolution, found in the same way, so that few are needed.
     """
     if not gone.any():
         return known
@@ -112,37 +118,56 @@ def _solve(known: Tensor, gone: Tensor, mean: Tensor) -> Tensor:
         pooled = F.avg_pool2d(known, 2, ceil_mode=True) / total.clamp(min=1e-6)
         coarse = _solve(pooled, total == 0, mean)
         start = F.interpolate(coarse, known.shape[2:], mode="bilinear", align_corners=False)
-    gaps = gone.to(known.dtype)
-    total = _neighbors(torch.ones_like(gaps))
+    return torch.where(gone, _conjugate_gradients(known, gone.to(known.dtype), start), known)
 
-    def system(images: Tensor) -> Tensor:
-        return (total * images - _neighbors(images)) * gaps
 
-    right = _neighbors(known) * gaps
-    solution = start * gaps
-    rest = right - system(solution)
+def _conjugate_gradients(known: Tensor, gaps: Tensor, start: Tensor) -> Tensor:
+    """Return the solution on the removed pixels, where ``gaps`` is 1; images that have converged drop out."""
     # The mean residual of a removed pixel.
     limit = _TOLERANCE**2 * gaps.sum((1, 2, 3)) * known.shape[1]
-    direction, square = rest, rest.square().sum((1, 2, 3))
+    total = _neighbors(torch.ones_like(gaps[:1]))
+    solution = start * gaps
+    rest = (_neighbors(known) * gaps).sub_(_system(solution, gaps, total))
+    direction, square = rest.clone(), _dot(rest, rest)
+    found, rows = solution.clone(), torch.arange(len(known), device=known.device)
     for _ in range(_ITERATIONS):
         active = square > limit
-        if not active.any():
+        if not active.all():
+            found[rows] = solution
+            rows, solution, rest, direction, gaps, square, limit = (
+                each[active] for each in (rows, solution, rest, direction, gaps, square, limit)
+            )
+        if not len(rows):
             break
-        image = system(direction)
-        step = torch.where(active, square / (direction * image).sum((1, 2, 3)), 0.0)[:, None, None, None]
-        solution, rest = solution + step * direction, rest - step * image
-        before, square = square, rest.square().sum((1, 2, 3))
-        direction = rest + (square / before.clamp(min=1e-30))[:, None, None, None] * direction
-    return torch.where(gone, solution, known)
+        image = _system(direction, gaps, total)
+        step = (square / _dot(direction, image)).view(-1, 1, 1, 1)
+        solution.addcmul_(step, direction)
+        rest.addcmul_(-step, image)
+        before, square = square, _dot(rest, rest)
+        direction.mul_((square / before).view(-1, 1, 1, 1)).add_(rest)
+    found[rows] = solution
+    return found
+
+
+def _system(images: Tensor, gaps: Tensor, total: Tensor) -> Tensor:
+    """Return the left side of the system for images that are 0 outside of the gaps."""
+    return _neighbors(images).neg_().addcmul_(total, images).mul_(gaps)
+
+
+def _dot(a: Tensor, b: Tensor) -> Tensor:
+    """Return the scalar product of each image of a with that of b, (N,)."""
+    return torch.linalg.vecdot(a.flatten(1), b.flatten(1))
 
 
 def _neighbors(images: Tensor) -> Tensor:
     """Return the weighted sum of the neighbors of each pixel, without those outside the image."""
-    # The weights are an outer product, without the center: 1/12 (1, 2, 1) x (1, 2, 1) - 1/3.
-    rows = F.pad(images, (0, 0, 1, 1))
-    across = rows[:, :, :-2] + 2 * images + rows[:, :, 2:]
-    wide = F.pad(across, (1, 1))
-    return (wide[..., :-2] + 2 * across + wide[..., 2:]) / 12 - images / 3
+    # The weights are an outer product, without the center: 1/12 (1, 2, 1) x (1, 2, 1) - 1/3. In place, as a new array
+    # takes longer than the sum that is written to it.
+    wide = F.pad(images, (1, 1, 1, 1))
+    rows = wide[:, :, :-2] + wide[:, :, 2:]
+    rows.add_(wide[:, :, 1:-1], alpha=2)
+    total = rows[..., :-2] + rows[..., 2:]
+    return total.add_(rows[..., 1:-1], alpha=2).div_(12).sub_(images, alpha=1 / 3)
 
 
 @without_inference_mode
@@ -174,7 +199,7 @@ def road(
     noise, seed
         See :func:`impute`.
     batch_size : int, optional
-        Images per pass. Default: as many as the memory allows.
+        Images per pass. Default: as many as are fastest.
 
     Returns
     -------
@@ -182,19 +207,45 @@ def road(
     """
     model, x, target = prepare(model, x, target)
     saliency = tensor(saliency, "saliency", (len(x), "h", "w")).to(x.device)
+    return _road(model, x, range(len(x)), saliency, target, shares, noise, seed, batch_size)
+
+
+def _road(
+    model: ImageModel,
+    x: Tensor,
+    images: Sequence[int],
+    saliency: Tensor,
+    target: Tensor,
+    shares: Sequence[float] = SHARES,
+    noise: float = NOISE,
+    seed: int = 0,
+    batch_size: int | None = None,
+) -> Road:
+    """Return the probabilities for N maps, of which each belongs to one of the images."""
     parts = numbers(shares, "shares", low=0, high=1)
     pixels = x[0, 0].numel()
     counts = torch.tensor([round(share * pixels) for share in parts], device=x.device)[:, None, None]
-    found = []
-    for sign in (1, -1):
-        ranks = ordering(sign * saliency, (x.shape[2], x.shape[3]))
-        scores = []
-        for n in range(len(x)):
-            images = impute(x[n].expand(len(parts), -1, -1, -1), ranks[n] < counts, noise=noise, seed=seed)
-            probs = class_probabilities(model, images[None], target[n : n + 1], batch_size)
-            scores.append(probs[0].float().cpu())
-        found.append(torch.stack(scores))
-    return Road(torch.tensor(parts), *found)
+
+    def imputed() -> Iterator[Tensor]:
+        for sign in (1, -1):
+            for image, map_ in zip(images, saliency, strict=True):
+                ranks = ordering(sign * map_[None], (x.shape[2], x.shape[3]))
+                yield impute(x[image].expand(len(parts), -1, -1, -1), ranks < counts, noise=noise, seed=seed)
+
+    scores = streamed_scores(model, imputed(), x.shape[2:], batch_size)
+    probs = model.probabilities(scores).view(2, len(saliency), len(parts), -1).float()
+    most, least = probs.gather(3, target[None, :, None, None].expand(2, -1, len(parts), 1))[..., 0].cpu()
+    return Road(torch.tensor(parts), most, least)
+
+
+@without_inference_mode
+def _road_scores(explanations: Sequence[Explanation], *, seed: int = 0) -> list[float]:
+    """Return the score of each map."""
+    return _road(*stacked(explanations), seed=seed).score.tolist()
+
+
+def _passes(explanation: Explanation, *, seed: int = 0) -> int:
+    return 2 * len(SHARES)
 
 
 @metric(
@@ -206,8 +257,9 @@ def road(
     "are imputed from their neighbors",
     source="Rong et al. 2022",
     bounds=(-0.5, 0.5),
+    several=_road_scores,
+    passes=_passes,
 )
 def road_score(explanation: Explanation, *, seed: int = 0) -> float:
     """Return the score of one map."""
-    model, x, saliency, target = explanation.model, explanation.x, explanation.saliency, explanation.target
-    return road(model, x, saliency, target, seed=seed).score.item()
+    return _road_scores([explanation], seed=seed)[0]

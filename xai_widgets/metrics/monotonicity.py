@@ -8,6 +8,7 @@ Fong et al. 2019; chapter 4 of Fong 2020, equation 8. With m_a the best mask of 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -16,7 +17,7 @@ from torch import Tensor
 from xai_widgets.core.validation import brief, number, tensor
 from xai_widgets.errors import checked_keywords
 from xai_widgets.metrics.base import Explanation, metric
-from xai_widgets.metrics.deletion import Curve, insertion
+from xai_widgets.metrics.deletion import FILLS, Curve, curves_of
 
 #: Steps of the insertion curve of the registered metric: few enough that a fall between two steps is not noise.
 STEPS = 20
@@ -95,6 +96,20 @@ def monotonicity(areas: Tensor, scores: Tensor, reference: Tensor, *, tolerance:
     return Monotonicity(~(falls & counts).any(1), best)
 
 
+def _steps(explanation: Explanation) -> int:
+    return min(STEPS, explanation.x[0, 0].numel())
+
+
+def _points(explanation: Explanation) -> int:
+    return 1 + _steps(explanation)
+
+
+def _monotone(explanations: Sequence[Explanation]) -> list[float]:
+    """Return 1 for each explanation whose insertion curve satisfies equation 8, else 0."""
+    curve = curves_of(explanations, "insertion", steps=_steps(explanations[0]), fill=FILLS["insertion"])
+    return curve_monotonicity(curve).monotone.float().tolist()
+
+
 @metric(
     "monotonicity",
     title="Monotonicity",
@@ -104,12 +119,12 @@ def monotonicity(areas: Tensor, scores: Tensor, reference: Tensor, *, tolerance:
     "reaches that of the whole image",
     source="Fong et al. 2019",
     binary=True,
+    several=_monotone,
+    passes=_points,
 )
 def insertion_monotonicity(explanation: Explanation) -> float:
     """Return 1 if the insertion curve satisfies equation 8 with the score of the whole image, else 0."""
-    steps = min(STEPS, explanation.x[0, 0].numel())
-    run = insertion(explanation.model, explanation.x, explanation.saliency, explanation.target, steps=steps)
-    return curve_monotonicity(run.result(progress=False)).share
+    return _monotone([explanation])[0]
 
 
 def curve_monotonicity(curve: Curve) -> Monotonicity:

@@ -186,6 +186,15 @@ def _abpc_areas(
     return [double((least - most)[1:]).sum().item() for most, least in pairs]
 
 
+def _points(explanation: Explanation, *, steps: int | None = None, seed: int = 0) -> int:
+    """Return the number of points of a curve."""
+    return 1 + (min(STEPS, replaced_pixels(explanation.x)) if steps is None else steps)
+
+
+def _points_of_both(explanation: Explanation, *, steps: int | None = None, seed: int = 0) -> int:
+    return 2 * _points(explanation, steps=steps)
+
+
 _FACTS: dict[str, Any] = {
     "category": "faithfulness",
     "source": "Bach et al. 2015",
@@ -199,6 +208,7 @@ _FACTS: dict[str, Any] = {
     direction="lower",
     measures="mean change of the score while pixels get random colors, the most relevant ones first; low is good",
     several=_morf_changes,
+    passes=_points,
     **_FACTS,
 )
 def morf_change(explanation: Explanation, *, steps: int | None = None, seed: int = 0) -> float:
@@ -212,6 +222,7 @@ def morf_change(explanation: Explanation, *, steps: int | None = None, seed: int
     direction="higher",
     measures="the same with the least relevant pixels first; high is good",
     several=_lerf_changes,
+    passes=_points,
     **_FACTS,
 )
 def lerf_change(explanation: Explanation, *, steps: int | None = None, seed: int = 0) -> float:
@@ -225,6 +236,7 @@ def lerf_change(explanation: Explanation, *, steps: int | None = None, seed: int
     direction="higher",
     measures="area between the curves of LeRF and MoRF, summed over the steps",
     several=_abpc_areas,
+    passes=_points_of_both,
     **_FACTS,
 )
 def abpc_area(explanation: Explanation, *, steps: int | None = None, seed: int = 0) -> float:

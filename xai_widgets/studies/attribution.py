@@ -16,6 +16,9 @@ from xai_widgets.methods import METHODS, MethodLike, methods_by_name
 from xai_widgets.studies.store import Outcome
 from xai_widgets.studies.study import Study
 
+#: Images of a sequence that are kept in memory.
+RECENT = 16
+
 
 class AttributionKey(NamedTuple):
     """The choices that a map depends on.
@@ -73,7 +76,7 @@ class AttributionStudy(Study[AttributionKey, Tensor]):
         by_one = isinstance(images, Sequence) and not isinstance(images, str | bytes)
         self._images: Tensor | Sequence[Any] = images if by_one else model.images(images)
         self._scores: Tensor | None = None
-        self._latest = lru_cache(maxsize=1)(self._read)
+        self._latest = lru_cache(maxsize=RECENT)(self._read)
 
     def __len__(self) -> int:
         """Return the number of images."""

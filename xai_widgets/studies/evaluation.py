@@ -6,7 +6,8 @@ import csv
 import io
 import json
 import math
-from collections.abc import Iterator, Mapping, MutableMapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, MutableMapping, Sequence
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -15,6 +16,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from xai_widgets.core.batching import fast_batch_size
 from xai_widgets.core.model import ImageModel
 from xai_widgets.core.resizing import interpolate
 from xai_widgets.core.run import Run
@@ -25,9 +27,13 @@ from xai_widgets.errors import as_sentence, warn
 from xai_widgets.methods import MethodLike
 from xai_widgets.metrics import Explanation, Metric, metrics_by_name
 from xai_widgets.metrics.pointing import SMALL
-from xai_widgets.studies.attribution import AttributionKey, AttributionStudy
+from xai_widgets.studies.attribution import RECENT, AttributionKey, AttributionStudy
 from xai_widgets.studies.store import Outcome
 from xai_widgets.studies.study import Study
+
+#: Maps of several images are scored together until their passes fill so many batches: the last one, which is filled
+#: up, is then at most 3 % of the work.
+BATCHES = 32
 
 
 class Cell(NamedTuple):
@@ -186,9 +192,13 @@ class EvaluationStudy(Study[Cell, Score]):
             model, images if isinstance(images, Tensor) else _Images(images), methods
         )
         self.unreadable: dict[int, str] = {}
-        #: The explanations of the latest image with their maps, and scores that were computed with others.
+        self._example = lru_cache(maxsize=RECENT)(self._read_example)
+        #: The explanations of the latest images with their maps, and scores that were computed with others; None where
+        #: common passes failed.
         self._explanations: dict[AttributionKey, tuple[Tensor, Explanation]] = {}
-        self._together: dict[Cell, float] = {}
+        self._together: dict[Cell, float | None] = {}
+        #: The cells that are being computed.
+        self._due: frozenset[Cell] = frozenset()
 
     def cells(self) -> list[Cell]:
         """Return all cells; metrics that need a mask are left out where there is none."""
@@ -197,7 +207,10 @@ class EvaluationStudy(Study[Cell, Score]):
         return list(self._cells)
 
     def _cells_of(self, image: int) -> Iterator[Cell]:
-        masks, targets = self.masks(image), self.targets(image)
+        try:
+            masks, targets = self.masks(image), self.targets(image)
+        except Exception:  # an example that cannot be read: the error is that of each of its scores
+            masks, targets = {}, [None]
         for name, method in self.maps.methods.items():
             for layer in self._layers if self._layers and method.takes_layer else [None]:
                 for target in targets:
@@ -205,17 +218,20 @@ class EvaluationStudy(Study[Cell, Score]):
                         if "mask" not in metric.needs or target in masks:
                             yield Cell(name, layer, image, target, metric.name)
 
+    def _read_example(self, image: int) -> Any:
+        return self._examples[image]
+
     def masks(self, image: int) -> Mapping[int, NDArray[Any]]:
         """Return the known masks of an image, by class."""
         if self._masks is not None:
             return self._masks[image]
-        example = self._examples[image]
+        example = self._example(image)
         return example.masks if isinstance(example, Example) else {}
 
     def targets(self, image: int) -> list[int | None]:
         """Return the classes of an image that are explained; None is the predicted class."""
         if self._targets is None:
-            example = self._examples[image]
+            example = self._example(image)
             labels = example.labels if isinstance(example, Example) else ()
             return [*(self.masks(image) or labels)] or [None]
         return [self._targets if isinstance(self._targets, int) else self._targets[image]]
@@ -248,39 +264,75 @@ class EvaluationStudy(Study[Cell, Score]):
         if metric.several is not None and not metric.defect(explanation):
             if cell not in self._together:
                 self._score_together(cell)
-            if cell in self._together:
-                return Score(self._together.pop(cell), explanation.target)
+            together = self._together.pop(cell, None)
+            if together is not None:
+                return Score(together, explanation.target)
         return Score(metric(explanation), explanation.target)
 
     def _score_together(self, cell: Cell) -> None:
-        """Score all maps of an image by a metric in common passes; leave it to each map if that fails."""
+        """Score maps of an image, and of the next ones, by a metric in common passes; each alone if that fails."""
         metric = self.metrics[cell.metric]
-        group: dict[Cell, Explanation] = {}
-        for other in self._cells_of(cell.image):
-            if other.metric == cell.metric and (other == cell or not self.outcome(other).complete):
+        group = self._group(cell, metric)
+        try:
+            scores = metric.score_several(list(group.values()))
+            self._together.update(zip(group, scores, strict=True))
+        except Exception:  # the map that fails is to be known
+            self._together.update(dict.fromkeys(group))
+
+    def _group(self, cell: Cell, metric: Metric) -> dict[Cell, Explanation]:
+        """Return the explanations of an image, and of the next ones that are due, until their passes are enough."""
+        own = self._explanation(cell)
+        size = own.x.shape[1:]
+        enough = BATCHES * fast_batch_size(self.model, (size[1], size[2]))
+        group = self._ready(cell.image, cell, own)
+        for image in range(cell.image + 1, min(cell.image + RECENT, len(self.maps))):
+            if metric.passes is None or len(group) * metric.passes(own, **metric.options) >= enough:
+                break
+            try:
+                # Tensors keep their size, and images of one size pass together.
+                fits = self.maps.image(image).shape[1:] == size and self.maps.scores(image).isfinite().all()
+            except Exception:  # an image that cannot be read does not stop the others
+                continue
+            group |= self._ready(image, cell, own) if fits else {}
+        return group
+
+    def _ready(self, image: int, cell: Cell, own: Explanation) -> dict[Cell, Explanation]:
+        """Return the explanations of an image that are to be scored by the metric of a cell."""
+        metric, ready = self.metrics[cell.metric], {}
+        for other in self._cells_of(image):
+            due = other.metric == cell.metric and (image == cell.image or other in self._due)
+            if other == cell:
+                ready[other] = own
+            elif due and not self.outcome(other).complete:
                 if self.maps.explain(self.map_key(other)).result is None:
                     continue
                 explanation = self._explanation(other)
                 if not metric.defect(explanation):
-                    group[other] = explanation
-        try:
-            self._together.update(zip(group, metric.score_several(list(group.values())), strict=True))
-        except Exception:  # the map that fails is to be known
-            return
+                    ready[other] = explanation
+        return ready
+
+    def missing(self, keys: Collection[Cell], **options: Any) -> Run[Cell]:
+        """Return a run that computes the cells that are not complete; see :meth:`Study.missing`."""
+        self._due = frozenset(key for key in keys if isinstance(key, Cell))
+        self._explanations.clear()
+        self._together.clear()
+        return super().missing(keys, **options)
 
     def _explanation(self, cell: Cell) -> Explanation:
-        """Return the map of a cell with everything that metrics need; those of the latest image are kept."""
+        """Return the map of a cell with everything that metrics need; those of the latest images are kept."""
         key = self.map_key(cell)
-        if any(known.image != cell.image for known in self._explanations):
+        kept = {known.image for known in self._explanations}
+        if cell.image not in kept and len(kept) >= RECENT:
             self._explanations.clear()
-            self._together.clear()
         found = self._explanations.get(key)
         saliency = self.maps.explain(key).result
         assert saliency is not None
         if found is None or found[0] is not saliency:
             target = self.maps.class_of(key)
             mask = self._mask(cell.image, target)
-            x = next((each.x for _, each in self._explanations.values()), self.maps.image(cell.image))
+            same = (each.x for known, (_, each) in self._explanations.items() if known.image == cell.image)
+            x = next(same, None)
+            x = self.maps.image(cell.image) if x is None else x
             explanation = Explanation(
                 self.model,
                 x,
@@ -311,7 +363,7 @@ class EvaluationStudy(Study[Cell, Score]):
     def _is_tensor(self, image: int) -> bool:
         if isinstance(self._examples, Tensor):
             return True
-        example = self._examples[image]
+        example = self._example(image)
         return isinstance(example.image if isinstance(example, Example) else example, Tensor)
 
     def _difficult(self, image: int, mask: Tensor | None) -> bool | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import os
 import threading
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import CancelledError
 from dataclasses import replace
 from functools import partial
@@ -38,6 +38,8 @@ QUICK_METHODS = ("gradient", "guided_backprop", "integrated_gradients", "grad_ca
 QUICK_METRICS = ("deletion", "insertion")
 #: How often lost tasks are given to a cluster again.
 ATTEMPTS = 10
+#: Most images in a task of a cluster, and least tasks for each worker.
+MOST_IMAGES, TASKS = 8, 4
 
 
 def evaluate(
@@ -311,12 +313,13 @@ def _compute_there(
             except OSError as error:  # a worker was lost on the way
                 reason = error
                 continue
-            futures = {
-                client.submit(_score_on_worker, resident, name, cells, threads, pure=False): (name, image)
-                for (name, image), cells in left.items()
-            }
+            futures = {}
+            for name, images in _tasks(left, len(client.nthreads())):
+                cells = [cell for image in images for cell in left[name, image]]
+                future = client.submit(_score_on_worker, resident, name, cells, threads, pure=False)
+                futures[future] = name, images
             for future in distributed.as_completed(futures):
-                key = futures[future]
+                name, images = futures[future]
                 if future.status != "finished":
                     reason = future.exception() if future.status == "error" else reason
                     continue
@@ -326,8 +329,8 @@ def _compute_there(
                     reason = error
                     continue
                 for cell, outcome in found:
-                    studies[key[0]].store[cell] = outcome
-                bar.update(len(left.pop(key)))
+                    studies[name].store[cell] = outcome
+                bar.update(sum(len(left.pop((name, image))) for image in images))
                 future.release()
     if not left:
         return
@@ -335,6 +338,17 @@ def _compute_there(
         f"expected the workers to score {len(left)} more images, got no result after {ATTEMPTS} attempts"
         + (f": {reason}" if reason else "")
     ) from reason
+
+
+def _tasks(left: Iterable[tuple[str, int]], workers: int) -> Iterator[tuple[str, list[int]]]:
+    """Yield the images of each task, several for common passes, but so few that all workers are busy to the end."""
+    by_model: dict[str, list[int]] = {}
+    for name, image in left:
+        by_model.setdefault(name, []).append(image)
+    for name, images in by_model.items():
+        number = min(MOST_IMAGES, max(1, len(images) // (TASKS * max(1, workers))))
+        for start in range(0, len(images), number):
+            yield name, images[start : start + number]
 
 
 def _score_on_worker(

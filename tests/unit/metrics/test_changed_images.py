@@ -67,6 +67,7 @@ def test_whole_batches_give_the_same_bits_in_any_company(model, maps):
 @pytest.mark.parametrize("name", [name for name, one in METRICS.items() if one.several])
 def test_several_maps_at_once_have_the_scores_of_each(model, maps, name):
     small = {"sensitivity_n": {"sets": 4}, "infidelity": {"squares": 6}}
+    small |= {"road": {}, "monotonicity": {}}
     metric = METRICS[name].with_options(**small.get(name, {"steps": 6}))
     x = images(1)
 

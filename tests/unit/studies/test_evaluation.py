@@ -11,9 +11,12 @@ import pytest
 import torch
 from closeness import assert_close, near
 from networks import Functional, images, settle, wrap
+from torch import nn
 
 from xai_widgets import load
+from xai_widgets.core.batching import CPU_IMAGES
 from xai_widgets.core.images import to_uint8
+from xai_widgets.core.model import ImageModel
 from xai_widgets.data import Example, scenes
 from xai_widgets.errors import warn
 from xai_widgets.methods import METHODS
@@ -106,7 +109,7 @@ def test_failures_of_images_methods_and_metrics_stop_no_other(model):
         raise RuntimeError("no score today")
 
     some = [to_uint8(images(1))[0], "nowhere.png"]
-    metrics = [QUICK, replace(METRICS["monotonicity"], function=failing)]
+    metrics = [QUICK, replace(METRICS["monotonicity"], function=failing, several=None)]
     study = EvaluationStudy(model, some, [broken, "gradient"], metrics)
     study.compute(study.cells(), progress=False)
     errors = {
@@ -199,7 +202,7 @@ def test_a_map_at_a_layer_is_randomized_at_that_layer(model):
     )
 
 
-def test_maps_of_an_image_are_scored_in_common_passes(monkeypatch):
+def test_maps_of_images_are_scored_in_common_passes():
     """Each score is that of the metric for its map alone; a map that fails or misses leaves the others alone."""
     model = wrap(settle(Functional()))
     groups = []
@@ -218,7 +221,7 @@ def test_maps_of_an_image_are_scored_in_common_passes(monkeypatch):
     metric = replace(METRICS["deletion"].with_options(steps=4), several=counted)
     study = EvaluationStudy(model, images(2), ["gradient", flat, "grad_cam", refusing], [metric, "png_size"])
     study.compute(study.cells(), progress=False)
-    assert groups == [2, 2]
+    assert groups == [4]
     found = dict(study.scores())
     for cell, score in found.items():
         if cell.method in ("gradient", "grad_cam") and cell.metric == "deletion":
@@ -228,6 +231,115 @@ def test_maps_of_an_image_are_scored_in_common_passes(monkeypatch):
             assert score.value == alone
     assert study.outcome(Cell("flat", None, 0, None, "deletion")).warnings
     assert "not this network" in study.outcome(Cell("refusing", None, 1, None, "deletion")).error
+
+
+def passed_batches(model, work):
+    """Return the sizes of the batches that pass through a network while something is done."""
+    sizes = []
+    hook = model.module.register_forward_pre_hook(lambda _, args: sizes.append(len(args[0])))
+    try:
+        work()
+    finally:
+        hook.remove()
+    return sizes
+
+
+@pytest.mark.parametrize("name", ["deletion", "lerf", "monotonicity", "road"])
+def test_passes_of_all_methods_and_images_fill_whole_batches(name):
+    """Two methods on eight images: not a batch for each map or image, but as few as hold all images."""
+    model, count = wrap(settle(Functional())), 8
+    metric = METRICS[name] if name in ("monotonicity", "road") else METRICS[name].with_options(steps=4)
+    study = EvaluationStudy(model, images(count), ["gradient", "gradient_x_input"], metric, targets=1)
+    for key in {study.map_key(cell) for cell in study.cells()}:
+        study.maps.explain(key)
+    sizes = passed_batches(model, lambda: study.compute(study.cells(), progress=False))
+    assert metric.passes is not None
+    each = metric.passes(Explanation(model, images(1), 1, torch.zeros(1, 8, 8)), **metric.options)
+    # Both maps of an image share the images without a replaced pixel, and without any other.
+    shared = {"deletion": 2, "monotonicity": 2, "lerf": 1, "road": 0}[name]
+    # Single images are those by which the network is recorded.
+    assert [size for size in sizes if size > 1] == [CPU_IMAGES] * -(
+        -count * (2 * each - shared) // CPU_IMAGES
+    )
+
+
+def grouped(metric):
+    """Return a metric that notes the widths of the images that it scores together, and the notes."""
+    groups = []
+
+    def several(explanations, **options):
+        groups.append([each.x.shape[-1] for each in explanations])
+        return metric.several(explanations, **options)
+
+    return replace(metric, several=several), groups
+
+
+def test_only_cells_that_are_due_pass_together():
+    """A worker that is given some images does not score those of others."""
+    metric, groups = grouped(QUICK)
+    study = EvaluationStudy(
+        wrap(settle(Functional())), images(4), ["gradient", "grad_cam"], metric, targets=1
+    )
+    cells = study.cells()
+    study.compute([cell for cell in cells if cell.image in (0, 2)], progress=False)
+    assert groups == [[8] * 4]
+    study.compute(cells, progress=False)
+    assert groups == [[8] * 4] * 2
+
+
+def test_images_of_other_sizes_and_broken_ones_leave_the_others_together():
+    torch.manual_seed(0)
+    network = nn.Sequential(
+        nn.Conv2d(3, 4, 3), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 3)
+    )
+    model, methods = ImageModel(network.eval(), size=8), ["gradient", "grad_cam"]
+    some = [images(1)[0], "nowhere.png", torch.rand(3, 10, 12), images(1, seed=5)[0]]
+    metric, groups = grouped(QUICK)
+    study = EvaluationStudy(model, some, methods, metric)
+    study.compute(study.cells(), progress=False)
+    assert groups == [[8] * 4, [12] * 2]
+    assert set(study.unreadable) == {1}
+    for image in (0, 2, 3):
+        alone = EvaluationStudy(model, some[image : image + 1], methods, QUICK)
+        alone.compute(alone.cells(), progress=False)
+        found = [score for cell, score in study.scores() if cell.image == image]
+        assert found == [score for _, score in alone.scores()]
+
+
+def test_examples_that_cannot_be_read_are_failures_of_their_own():
+    """A data set that reads when it is indexed, such as a folder of torchvision with a broken file."""
+
+    class Broken(list):
+        def __getitem__(self, index):
+            if index == 1:
+                raise OSError("cannot read b.jpg")
+            return super().__getitem__(index)
+
+    study = EvaluationStudy(wrap(settle(Functional())), Broken(images(3)), ["gradient", "grad_cam"], QUICK)
+    study.compute(study.cells(), progress=False)
+    assert len(list(study.scores())) == 4
+    assert {cell.image: error for cell, error in study.failures(study.cells()).items()} == {
+        1: "cannot read b.jpg"
+    }
+
+
+def test_a_group_that_fails_is_tried_once():
+    """The maps of a failed group are scored one by one, and are not put together again."""
+    tried = []
+
+    def several(explanations):
+        tried.append(len(explanations))
+        raise ValueError("together")
+
+    metric = replace(
+        METRICS["deletion"], function=lambda _: 0.5, several=several, passes=lambda _: 1, options={}
+    )
+    study = EvaluationStudy(
+        wrap(settle(Functional())), images(3), ["gradient", "grad_cam"], metric, targets=1
+    )
+    study.compute(study.cells(), progress=False)
+    assert tried == [6]
+    assert [score.value for _, score in study.scores()] == [0.5] * 6
 
 
 def test_a_failure_of_common_passes_is_that_of_one_map():
