@@ -31,6 +31,7 @@ from xai_widgets.studies.leaderboard_study import (
     open_scores,
     scored_methods,
     scored_metrics,
+    seed_of,
 )
 from xai_widgets.studies.paired import Row
 from xai_widgets.studies.reference_maps import reference_methods
@@ -75,6 +76,9 @@ class LeaderboardExplorer(Explorer):
         computed again; what is missing is, and is added to the file. A file that does not exist is made.
     targets, layers, permuted : optional
         See :func:`~xai_widgets.studies.evaluate`.
+    seed : int, optional
+        Seed of all methods and metrics that draw random numbers and of the random maps, which a file of scores records.
+        Default: that of ``scores``, or 0.
     start : bool, default True
         Whether to compute at once; otherwise the button starts.
     state : dict, optional
@@ -123,6 +127,7 @@ class LeaderboardExplorer(Explorer):
         targets: int | Sequence[int] | None = None,
         layers: Sequence[str] | None = None,
         permuted: ImageModel | None = None,
+        seed: int | None = None,
         start: bool = True,
         **kwargs: Any,
     ) -> None:
@@ -130,10 +135,11 @@ class LeaderboardExplorer(Explorer):
         check_model(model)
         self.model, self._examples = model, as_examples(images)
         known, found = _known_scores(model, scores)
+        seed = seed_of(known, seed)
         options = _methods(methods, found)
         scored = metrics_by_name(metrics) if metrics is not None else _metrics(known, found)
         if isinstance(known, ScoreStore):
-            known.check_facts(evaluation_facts(model, self._examples, scored))
+            known.check_facts(evaluation_facts(model, self._examples, scored, seed))
         self.study = LeaderboardStudy(
             model,
             self._examples,
@@ -143,6 +149,7 @@ class LeaderboardExplorer(Explorer):
             targets=targets,
             layers=layers,
             permuted=permuted,
+            seed=seed,
         )
         scored_already = {cell.method for cell in found}
         chosen = list(options)

@@ -13,6 +13,7 @@ from torch import Tensor
 from xai_widgets.core.model import ImageModel
 from xai_widgets.core.run import Run
 from xai_widgets.core.validation import brief
+from xai_widgets.core.validation import seed as check_seed
 from xai_widgets.errors import unknown_name
 from xai_widgets.methods import METHODS, Method
 from xai_widgets.metrics import METRICS, Metric
@@ -21,6 +22,7 @@ from xai_widgets.studies.evaluation import Cell, EvaluationStudy, Score
 from xai_widgets.studies.reference_maps import reference_methods
 from xai_widgets.studies.score_store import ScoreStore
 from xai_widgets.studies.score_tables import Evaluation
+from xai_widgets.studies.scoring import seeded_method, seeded_metric
 from xai_widgets.studies.store import Outcome, ResultStore
 
 Key = Cell | AttributionKey
@@ -74,6 +76,8 @@ class LeaderboardStudy(EvaluationStudy):
         See :class:`EvaluationStudy`. Methods that are not given are the reference maps, which are added.
     scores : Evaluation or ScoreStore, optional
         Known scores; those of a file are completed in it.
+    seed : int, default 0
+        Seed of methods and metrics, that of ``scores``; see :func:`~xai_widgets.studies.evaluate`.
 
     Raises
     ------
@@ -89,15 +93,18 @@ class LeaderboardStudy(EvaluationStudy):
         metrics: Mapping[str, Metric],
         *,
         scores: Evaluation | ScoreStore | None = None,
+        seed: int = 0,
         **options: Any,
     ) -> None:
         store = ScoresAndMaps(scores if isinstance(scores, ScoreStore) else None)
         references = reference_methods()
         rows = {**{name: each for name, each in methods.items() if name not in references}, **references}
-        self.known = store
+        self.known, self.seed = store, seed
         #: Names of the methods whose maps are scored together; None for all.
         self.chosen: frozenset[str] | None = None
-        super().__init__(model, images, list(rows.values()), list(metrics.values()), store=store, **options)
+        seeded = [seeded_method(each, seed) for each in rows.values()]
+        scored = [seeded_metric(each, seed) for each in metrics.values()]
+        super().__init__(model, images, seeded, scored, store=store, **options)
         self.maps.store = store.maps
         # All of them, before some are chosen.
         self.cells()
@@ -136,7 +143,7 @@ class LeaderboardStudy(EvaluationStudy):
         found = {
             cell: one for cell in cells if (one := self.known.scores.get(cell)) is not None and one.complete
         }
-        return Evaluation(self.metrics, {self.model.name: found})
+        return Evaluation(self.metrics, {self.model.name: found}, self.seed)
 
 
 def model_in(evaluation: Evaluation, model: ImageModel) -> str:
@@ -165,6 +172,26 @@ def open_scores(path: str | os.PathLike[str], model: ImageModel, network: str) -
     names = [name for name, value in store.facts().items() if value == network and name.endswith(": network")]
     found = [name.removesuffix(": network") for name in names]
     return store if not found or model.name in found else ScoreStore(Path(path), found[0])
+
+
+def seed_of(scores: Evaluation | ScoreStore | None, seed: int | None) -> int:
+    """Return the seed of known scores, or the given one; ValueError if an evaluation has another one.
+
+    That a file has another one is found with its other facts (:meth:`ScoreStore.check_facts`).
+    """
+    known: int | None = None
+    if isinstance(scores, Evaluation):
+        known = scores.seed
+    elif scores is not None:
+        known = scores.facts().get(f"{scores.model}: seed")
+    if seed is None:
+        return 0 if known is None else known
+    seed = check_seed(seed)
+    if isinstance(scores, Evaluation) and seed != known:
+        raise ValueError(
+            f"expected the seed of the scores, {known}, got {seed}; leave out seed, or evaluate with seed={seed}"
+        )
+    return seed
 
 
 def scored_methods(scores: Mapping[Cell, Any], given: Mapping[str, Method]) -> dict[str, Method]:

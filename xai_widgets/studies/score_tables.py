@@ -61,12 +61,17 @@ class Evaluation:
     metrics : dict of str to Metric
     outcomes : dict of str to dict of Cell to Outcome
         By model.
+    seed : int
+        The seed of methods and metrics.
     """
 
     def __init__(
-        self, metrics: Mapping[str, Metric], outcomes: Mapping[str, Mapping[Cell, Outcome[Score]]]
+        self,
+        metrics: Mapping[str, Metric],
+        outcomes: Mapping[str, Mapping[Cell, Outcome[Score]]],
+        seed: int = 0,
     ) -> None:
-        self.metrics = dict(metrics)
+        self.metrics, self.seed = dict(metrics), seed
         self.outcomes = {name: dict(cells) for name, cells in outcomes.items()}
 
     def __repr__(self) -> str:

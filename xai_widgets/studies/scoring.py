@@ -131,7 +131,7 @@ def evaluate(
     every = [outcome for cells in outcomes.values() for outcome in cells.values()]
     if every and all(outcome.error for outcome in every):
         raise ValueError(f"expected at least one score, got none: {every[0].error}")
-    return Evaluation(scored, outcomes)
+    return Evaluation(scored, outcomes, bundle.seed)
 
 
 def checked_store(

@@ -250,3 +250,24 @@ def test_bad_arguments_are_named(make, options, words):
         make(**options)
     with pytest.raises(TypeError, match="expected scores to be a result of evaluate or its file, got 3"):
         make(scores=3)
+
+
+def test_the_seed_is_that_of_evaluate(make, tmp_path):
+    """Random maps follow it, a file records it, and scores of another seed are not mixed with new ones."""
+    path = tmp_path / "scores.sqlite"
+    model = classifier()
+    known = evaluate(model, photos(2), "gradient", MEASURES, seed=3, progress=False)
+    expected = {(row["method"], row["image"], row["metric"]): row["score"] for row in known.rows()}
+    for options in ({"seed": 3, "scores": path}, {"scores": path}, {"scores": known}):
+        explorer = make(["gradient"], images=2, **options)
+        rows = explorer.evaluation.rows()
+        assert {(row["method"], row["image"], row["metric"]): row["score"] for row in rows} == expected
+        assert explorer.evaluation.seed == 3
+    other = make(["gradient"], images=2)
+    seen = {row["score"]: row["metric"] for row in other.evaluation.rows() if row["method"] == "random"}
+    # The size of a PNG is the same for any noise.
+    assert {seen[score] for score in seen.keys() & expected.values()} == {"png_size"}
+    with pytest.raises(ValueError, match="differs in its seed: '3' in the file, '0' now"):
+        make(["gradient"], images=2, scores=path, seed=0)
+    with pytest.raises(ValueError, match="seed of the scores, 3, got 1; leave out seed"):
+        make(["gradient"], images=2, scores=known, seed=1)
