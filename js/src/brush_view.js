@@ -12,7 +12,7 @@ import { contour, strokeContour } from "./lib/masks.js";
 import { blend, History, Painting } from "./lib/painting.js";
 import { createSender } from "./lib/sender.js";
 import { createStage, drawLayers } from "./lib/stage.js";
-import { observe, update } from "./lib/state.js";
+import { observe, onFrame, update } from "./lib/state.js";
 import { toImage, viewportOf } from "./lib/viewport.js";
 
 /**
@@ -39,6 +39,10 @@ function createDrawing(model, painting) {
 		bytes("fills", message, [null, height, width, 3]),
 	);
 	const words = cached((/** @type {Bytes} */ image) => pack(image.data));
+	const decodeFilled = cached((/** @type {Message} */ message, /** @type {number[]} */ [height, width]) =>
+		bytes("_filled", message, [height, width, 3]),
+	);
+	const ownWords = cached((/** @type {Bytes} */ filled) => pack(filled.data));
 	const fillWords = cached((/** @type {Bytes} */ all, /** @type {number} */ index) =>
 		pack(slice(all, Math.min(index, all.shape[0] - 1)).data),
 	);
@@ -64,7 +68,9 @@ function createDrawing(model, painting) {
 			const base = words(shown);
 			if (display === "outline") blend(base, base, painting, 0, rect, raster.words);
 			else if (display === "result" && all) {
-				blend(base, fillWords(all, model.get("fill")), painting, 1, rect, raster.words);
+				const index = model.get("fill");
+				const filled = index >= all.shape[0] - 1 ? decodeFilled(model.get("_filled"), shown.shape) : null;
+				blend(base, filled ? ownWords(filled) : fillWords(all, index), painting, 1, rect, raster.words);
 			} else blend(base, tint(base.length), painting, model.get("opacity"), rect, raster.words);
 			raster.flush(rect);
 			return raster.canvas;
@@ -88,6 +94,8 @@ function createExchange(model, painting, history, isDown, signal) {
 	let first = true;
 	/** Whether the paint has changed since that message was made. */
 	let newer = false;
+	/** Whether the paint has changed since it was last to be sent. */
+	let unsent = false;
 	/** The last message and its number, until the kernel has seen it. @type {{stroke: number, mask: unknown} | null} */
 	let unseen = null;
 	const put = () => {
@@ -105,10 +113,15 @@ function createExchange(model, painting, history, isDown, signal) {
 		update(model, { _stroke: stroke });
 		return stroke;
 	}, signal);
+	const show = onFrame(put, signal);
 	/** The paint has changed. */
 	const push = () => {
 		newer = true;
-		sender.push();
+		if (model.get("_live") && isDown()) {
+			// The network in the browser answers; the kernel gets the mask when the pointer rests.
+			unsent = true;
+			show();
+		} else sender.push();
 	};
 	const seen = () => {
 		const number = model.get("_seen");
@@ -123,7 +136,11 @@ function createExchange(model, painting, history, isDown, signal) {
 	return {
 		push,
 		/** The pointer rests: the page, if not yet the kernel, has the mask. */
-		settle: put,
+		settle() {
+			put();
+			if (unsent) sender.push();
+			unsent = false;
+		},
 		/** Takes up a mask that Python, or another view, has set. @returns {boolean} whether there was one */
 		receive() {
 			const message = model.get("mask");
@@ -313,7 +330,7 @@ function build(figure, history) {
 		tools: tools.node,
 		label: "Image to paint a mask on",
 		stage: stage.node,
-		traits: [...PICTURE, "fill_labels", "interpolation"],
+		traits: [...PICTURE, "_filled", "fill_labels", "interpolation"],
 		arrays: () => [...PICTURE, "mask"],
 		refresh() {
 			drawing.fills();

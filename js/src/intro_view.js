@@ -8,7 +8,7 @@ const HOVER = 2000;
 /** Views whose use is not that of an explorer. */
 const CONTROLS = [
 	...[".xw-intro-view", ".xw-run-bar", ".xw-class-picker", ".xw-method-picker"],
-	...[".xw-select-view", ".xw-check-view", ".xw-display-menu", ".xw-explorer-menu"],
+	...[".xw-select-view", ".xw-check-view", ".xw-display-menu", ".xw-explorer-menu", ".xw-network-view"],
 ].join(", ");
 
 export default view("xw-intro-view", ({ model, root, signal }) => {

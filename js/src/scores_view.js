@@ -96,8 +96,8 @@ export default view("xw-scores-view", ({ model, root, title, message, announce, 
 	function explain(index) {
 		if (asked >= 0) return;
 		if (model.get("_live")) {
-			// The page has the network, and follows the class.
-			model.set("target", index);
+			// The browser has the network, which follows the class.
+			model.set("_chosen", index);
 			return;
 		}
 		let sent = true;

@@ -1,6 +1,6 @@
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
-import { drag, mask, pixels, pointer, result, set, show, view } from "./brush.js";
-import { painted } from "./model.js";
+import { drag, FILLS, HEIGHT, mask, pixels, pointer, result, set, show, view, WIDTH } from "./brush.js";
+import { array, painted } from "./model.js";
 
 /** The numbers of the masks that were sent. */
 const sent = () => view.model.saved.filter((one) => "mask" in one).map((one) => one._stroke);
@@ -113,4 +113,44 @@ test("each message has its own bytes: painting on does not change one that is on
 	drag([[12, 9]]);
 	expect([...new Uint8Array(message.data.buffer)]).toEqual(before);
 	await set({});
+});
+
+describe("with the network in the browser", () => {
+	test("the mask is in the page while the pointer is down, and goes to the kernel when it rests", async () => {
+		await show({ _live: true });
+		const masks = [];
+		view.model.on("change:mask", () => masks.push(mask()));
+		pointer("pointerdown", 3, 3);
+		pointer("pointermove", 8, 3);
+		await painted();
+		pointer("pointermove", 8, 9);
+		await painted();
+		expect(masks.length).toBeGreaterThan(1);
+		expect(sent()).toEqual([]);
+		pointer("pointerup", 8, 9);
+		expect(sent()).toEqual([1]);
+		expect(mask()).toEqual(masks.at(-1));
+	});
+
+	test("a mask that Python sends during a stroke gives way to the painted one", async () => {
+		await show({ _live: true });
+		pointer("pointerdown", 3, 3);
+		await painted();
+		const drawn = mask();
+		await set({ mask: array("uint8", [HEIGHT, WIDTH], Array(HEIGHT * WIDTH).fill(255)) });
+		pointer("pointerup", 3, 3);
+		expect(sent()).toEqual([1]);
+		expect(mask()).toEqual(drawn);
+	});
+
+	test("the last fill is drawn as the network got it", async () => {
+		await show({ fill: 1, _live: true });
+		pointer("pointerdown", 3, 3);
+		pointer("pointerup", 3, 3);
+		const filled = FILLS[0];
+		await set({ _filled: array("uint8", [HEIGHT, WIDTH, 3], filled.flat()) });
+		expect(pixels()).toEqual(result(mask(), 1, 1, filled));
+		await set({ fill: 0, _filled: array("uint8", [HEIGHT, WIDTH, 3], FILLS[1].flat()) });
+		expect(pixels()).toEqual(result(mask(), 0));
+	});
 });

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, ClassVar, Literal, NamedTuple
 
 import numpy as np
 import torch
@@ -17,6 +17,7 @@ from xai_widgets.core.validation import check_finite
 from xai_widgets.core.worker import Worker
 from xai_widgets.errors import as_sentence
 from xai_widgets.explorers.brush_edits import EDITS, FILLS, BrushEdits
+from xai_widgets.explorers.brush_network import BrushNetwork, precision
 from xai_widgets.explorers.image_explorer import ImageExplorer
 from xai_widgets.explorers.layout import column, header
 from xai_widgets.explorers.panel import closed_on_error
@@ -95,6 +96,12 @@ class PerturbationBrush(BrushEdits):
     layers : str or sequence of str, optional
         Spatial layers in which the image is compared with the painted one: hovering over either shows the similar
         positions in both, so that a covered part that is still recognized is seen. Default: none.
+    network : bool or "half", default False
+        Whether the browser gets the network, too, and scores what is painted without the kernel, which may then be
+        slow, busy or far away; "half" sends its weights in half precision. It is sent once, when the brush is shown;
+        meanwhile, and where the browser cannot run it, the kernel answers. "Refine" and ``layers`` need the kernel.
+        "Refine" sends the network again if its scores have changed. Needs the extra "onnx"; the program that runs the
+        network takes 4 MB.
     settings : AreaSettings, optional
         Settings of the search of "Refine". Default: ``AreaSettings(scan=9)``, with ``steps=60`` for an image of more
         than 128 x 128 pixels.
@@ -119,13 +126,16 @@ class PerturbationBrush(BrushEdits):
         The edit, "A" or "B", that "Refine" and :meth:`paint` change.
     similarity : SimilarityView or None
         The image and the painted one in the compared layers.
+    network_view : NetworkView or None
+        The line about the network in the browser.
     class_picker : ClassPicker
     run_bar : RunBar
 
     Raises
     ------
     ValueError
-        For an unknown class, method or layer, with the nearest one, a layer that is not spatial, or a bad image.
+        For an unknown class, method or layer, with the nearest one, a layer that is not spatial, or a bad image; for
+        ``network``, if the network cannot be exported (:func:`~xai_widgets.core.onnx_export.network_file`).
     TypeError
         If ``model`` is not an ImageModel.
 
@@ -133,13 +143,14 @@ class PerturbationBrush(BrushEdits):
     --------
     >>> PerturbationBrush(model, "photo.jpg", start="grad_cam")  # doctest: +SKIP
     >>> PerturbationBrush(model, "photo.jpg", layers="blocks.4")  # doctest: +SKIP
+    >>> PerturbationBrush(model, "photo.jpg", network=True)  # doctest: +SKIP
     """
 
     question: ClassVar[str] = "What happens if this is covered?"
     hint: ClassVar[str] = "Paint on the image."
     kernel_controls: ClassVar[tuple[str, ...]] = (
         *ImageExplorer.kernel_controls,
-        *("pair_check", "edit_picker"),
+        *("pair_check", "edit_picker", "network_view"),
     )
     kernel_views: ClassVar[tuple[str, ...]] = ("brush", "other")
 
@@ -153,16 +164,20 @@ class PerturbationBrush(BrushEdits):
         start: Extremal | Tensor | MethodLike | None = None,
         area: float = 0.1,
         layers: str | Sequence[str] | None = None,
+        network: bool | Literal["half"] = False,
         settings: AreaSettings | None = None,
         seed: int = 0,
         **kwargs: Any,
     ) -> None:
         # Made first: a constructor that raises is closed.
         self._scorer = self._quick_worker = Worker(urgent=True)
+        half = precision(network)
         super().__init__(model, image, target=target, **kwargs)
-        self._settings, self._seed, self._exact = settings, seed, False
+        self._settings, self._seed, self._exact = settings, seed, bool(network)
         self._layers = [] if layers is None else layers_of([self.model], layers)[self.model.name]
         self._make_edits()
+        self._inside = self._browser_network(half) if network else None
+        self.network_view = None if self._inside is None else self._inside.view
         self.run_bar.label = "Refine"
         self.similarity = (
             SimilarityView(labels=["image", "painted"], controls=False) if self._layers else None
@@ -170,13 +185,20 @@ class PerturbationBrush(BrushEdits):
         self._one, self._two = self._layouts()
         self._holder = column(self._one)
         self._adopt(self._two)
+        line = [] if self.network_view is None else [self.network_view]
         self._assemble(
-            [header(self.class_picker, self.pair_check, self.edit_picker, self.run_bar), self._holder]
+            [header(self.class_picker, self.pair_check, self.edit_picker, self.run_bar), *line, self._holder]
         )
         self._connect_edits()
         # Scores that are not finite give no mask; the run bar reports them.
         if start is not None and bool(self.model.scores(self._x).isfinite().all()):
             self.paint(start, area)
+
+    def _browser_network(self, half: bool) -> BrushNetwork:
+        """Return the network of the browser."""
+        return BrushNetwork(
+            self.model, lambda: self._x, self._pairs(), self.class_picker, self.pair_check, half=half
+        )
 
     def paint(self, mask: Extremal | Tensor | MethodLike, area: float = 0.1) -> None:
         """Paint a mask, or the highest values of a map.
@@ -215,6 +237,12 @@ class PerturbationBrush(BrushEdits):
         self._renew()
         self.compute(again=True)
 
+    def _renew(self) -> None:
+        before = self._scores
+        super()._renew()
+        if self._inside is not None and not torch.allclose(before, self._scores, rtol=1e-4, atol=1e-5):
+            self._inside.renew()
+
     def abandon(self) -> None:
         """Cancel the search and the scores, because the image is replaced."""
         super().abandon()
@@ -227,7 +255,7 @@ class PerturbationBrush(BrushEdits):
             with view.hold_sync():
                 view.mask = None
                 view.image = self.model.to_rgb(self._x[0])
-                view.fills = fills
+                view.fills, view._filled = fills, None
                 self._show_exact(view)
             scores.reference = self._probabilities()
         self._score()
@@ -238,15 +266,15 @@ class PerturbationBrush(BrushEdits):
         Parameters
         ----------
         exact : bool
-            Whether they have them, for each image that is shown from now on.
+            Whether they have them, for each image that is shown from now on; with a network in the browser always.
         """
-        self._exact = exact
+        self._exact = exact or self._inside is not None
         for view, _ in self._pairs():
             self._show_exact(view)
 
     def _show_exact(self, view: BrushView) -> None:
         view._pixels = self._x[0].float() if self._exact else None
-        view._noise = standard_noise(self._x, self._seed) if self._exact else None
+        view._noise = standard_noise(self._x, self._seed).float() if self._exact else None
 
     def _fill(self, name: str, mask: Tensor | None) -> Tensor:
         """Return the fill of painted pixels, (1, C, H, W)."""
@@ -292,12 +320,13 @@ class PerturbationBrush(BrushEdits):
         snapshot = run.latest
         # One scale for both edits.
         limits = self._limits(snapshot.values.cpu())
-        for (view, scores), values, fill in zip(self._pairs(), snapshot.values, snapshot.fills, strict=False):
+        pairs = [] if self._answered else self._pairs()
+        for (view, scores), values, fill in zip(pairs, snapshot.values, snapshot.fills, strict=False):
             if FILLS[snapshot.chosen] == "inpaint" and view.fills is not None:
                 # The browser shows the fill that the network got.
                 fills = view.fills.copy()
                 fills[snapshot.chosen] = self.model.to_rgb(fill)
-                view.fills = fills
+                view.fills, view._filled = fills, None
             best = values.topk(min(TOP, len(values)))
             with scores.hold_sync():
                 scores.target, scores.value_limits = snapshot.target, limits
@@ -313,11 +342,20 @@ class PerturbationBrush(BrushEdits):
                 if self.similarity.position is None and not self.similarity.pins:
                     self.similarity.position = MIDDLE
 
+    def _edited(self, *, answered: bool) -> None:
+        self._answered = answered
+        if answered and not self._layers:
+            # Scores of a mask before this one are not shown any more.
+            self._scorer.cancel()
+        else:
+            self._score()
+
     def _scored(self, _status: Status, error: BaseException | None) -> None:
         if error is None:
             return
         # Scores of another mask must not be shown.
-        self._clear_scores()
+        if not self._answered:
+            self._clear_scores()
         if self._worker.status == "running":
             self.run_bar.error = as_sentence(error)
         else:
@@ -341,7 +379,7 @@ class PerturbationBrush(BrushEdits):
         """
         self._worker.cancel()
         if not again:
-            self._score()
+            self._edited(answered=False)
             return
         edited = self.edited
         painted = edited.mask

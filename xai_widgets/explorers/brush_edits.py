@@ -29,9 +29,12 @@ class BrushEdits(ImageExplorer):
     _one: Any
     _two: Any
 
+    #: Whether the network in the browser answers the last change of a mask or fill.
+    _answered = False
+
     @abstractmethod
-    def _score(self) -> None:
-        """Score the painted masks."""
+    def _edited(self, *, answered: bool) -> None:
+        """Score the painted masks, unless the browser has answered."""
 
     def _make_edits(self) -> None:
         views = [BrushView(fill_labels=list(FILLS)) for _ in EDITS]
@@ -60,7 +63,8 @@ class BrushEdits(ImageExplorer):
     def _connect_edits(self) -> None:
         self.pair_check.observe(lambda _change: self._show_edits(), "value")
         for name, (view, _) in zip(EDITS, self._pairs(), strict=True):
-            view.observe(lambda _change: self._score(), ["mask", "fill"])
+            view.observe(lambda _change: self._on_edit(), ["mask", "fill"])
+            view.observe(lambda change: change.new or self._edited(answered=False), "_live")
             view.observe(lambda _change, name=name: self._on_stroke(name), "_stroke")
         self.brush.on_copy(lambda: self._copy(self.brush, self.other))
         self.other.on_copy(lambda: self._copy(self.other, self.brush))
@@ -78,6 +82,10 @@ class BrushEdits(ImageExplorer):
     def edited(self) -> BrushView:
         """The edit that "Refine" and :meth:`paint` change."""
         return self.other if self.pair_check.value and self.edit_picker.value == EDITS[1] else self.brush
+
+    def _on_edit(self) -> None:
+        # One fill for both edits: the browser answers for both.
+        self._edited(answered=any(view.answered for view, _ in self._pairs()))
 
     def _on_stroke(self, name: str) -> None:
         # A stroke stops the search.
@@ -100,4 +108,4 @@ class BrushEdits(ImageExplorer):
             view.copy_label = f"Copy to {to}" if two else ""
             scores.title = scores_title(self.model, f"of edit {name}" if two else "under the mask")
         self._holder.children = (self._two if two else self._one,)
-        self._score()
+        self._edited(answered=False)

@@ -17,9 +17,8 @@ from xai_widgets.core.linear_head import linear_head
 from xai_widgets.core.model import ImageModel
 from xai_widgets.core.onnx_export import TOLERANCES, NetworkFile, exact_scores, network_file
 from xai_widgets.explorers.brush import PerturbationBrush
-from xai_widgets.explorers.brush_edits import FILLS
+from xai_widgets.explorers.network_facts import engine_facts, scores_facts
 from xai_widgets.explorers.page_panel import PagePanel
-from xai_widgets.explorers.parts import TOP
 from xai_widgets.explorers.similarity import SimilarityExplorer
 from xai_widgets.explorers.similarity_choices import layers_of
 from xai_widgets.views.base import STATIC
@@ -58,7 +57,6 @@ class PageNetwork:
     def header(self) -> dict[str, Any]:
         """Return what the program of the page knows of the network."""
         model = self.brushes[0].model
-        resizing = model.resizing
         return {
             "name": model.name,
             "size": len(self.file.data),
@@ -70,23 +68,8 @@ class PageNetwork:
             "panel": {**self.panel.header, "cam": self.file.head is not None},
             "similarity": self.panel.similarity_header(self.file),
             "shows": self.shows,
-            "engine": {
-                "shape": self.file.shape,
-                "batches": self.file.batches,
-                "head": self._head(),
-                "resizing": {
-                    "size": resizing.size,
-                    "resize": resizing.resize,
-                    "interpolation": resizing.interpolation,
-                    "rounding": resizing.rounding,
-                },
-            },
-            "facts": {
-                "fills": FILLS,
-                "top": TOP,
-                "activation": model.activation,
-                "probabilities": model.has_probabilities,
-            },
+            "engine": engine_facts(model, self.file),
+            "facts": scores_facts(model),
             "brushes": [
                 {
                     "brush": view.model_id,
@@ -98,19 +81,6 @@ class PageNetwork:
                 for brush in self.brushes
                 for view, scores in brush.edits
             ],
-        }
-
-    def _head(self) -> dict[str, Any] | None:
-        """Return where the weights of the linear head are in the file of the network."""
-        head = self.file.head
-        if head is None:
-            return None
-        return {
-            "output": self.file.output(head.layer),
-            "offset": self.file.offset,
-            "dtype": self.file.head_dtype,
-            "shape": list(head.weights.shape),
-            "relu": head.relu,
         }
 
     def scripts(self) -> str:

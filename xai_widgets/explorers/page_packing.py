@@ -112,7 +112,8 @@ def _disabled(widget: DOMWidget, several: Any = None, inside: PageNetwork | None
     # A run bar outside of its explorer needs the kernel, too.
     parts += [each for each in every if isinstance(each, RunBar)]
     kept = _frozen(widget) | ({several.image_picker.model_id} if several is not None else set())
-    disabled = {part.model_id for part in parts} - kept
+    # A part that was not asked for is None.
+    disabled = {part.model_id for part in parts if part is not None} - kept
     return disabled if inside is None else (disabled - inside.answered()) | inside.unanswered()
 
 

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from xai_widgets.views.map_grid_view import MapGridView
     from xai_widgets.views.mask_view import MaskView
     from xai_widgets.views.method_picker import MethodPicker
+    from xai_widgets.views.network_view import NetworkView
     from xai_widgets.views.ordered_mask_view import OrderedMaskView
     from xai_widgets.views.pair_view import PairView
     from xai_widgets.views.run_bar import RunBar
@@ -50,6 +51,7 @@ __all__ = [
     "MapGridView",
     "MaskView",
     "MethodPicker",
+    "NetworkView",
     "OrderedMaskView",
     "PairView",
     "RunBar",

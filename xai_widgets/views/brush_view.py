@@ -90,6 +90,14 @@ class BrushView(View):
     opacity = Unit(0.6, help='Opacity of the mask in the display "tint".')
     _stroke = Int(0, help="Number of the last mask that the browser sent.").tag(sync=True)
     _seen = Int(0, help="Number of the last mask that Python processed.").tag(sync=True)
+    _live = Bool(
+        False,
+        help="Whether the browser has the network, which answers what the user paints in place of the kernel.",
+    ).tag(sync=True)
+    _filled = Bytes(
+        (None, None, 3),
+        help="The last fill as the network in the browser got it, if it depends on the mask, shape (H, W, 3).",
+    )
     copy_label = Unicode(
         "",
         help='Text of a button that asks for a copy of the mask, such as ``"Copy to B"``; "" for none. See `on_copy`.',
@@ -113,6 +121,15 @@ class BrushView(View):
     controls = Bool(True, help="Whether the view shows its controls.").tag(sync=True)
     width = Int(400, min=0, help="Maximum width in CSS px; 0 for the width of the column.").tag(sync=True)
 
+    def __init__(self, **kwargs: Any) -> None:
+        self._from_browser = False
+        super().__init__(**kwargs)
+
+    @property
+    def answered(self) -> bool:
+        """Whether the network in the browser answers the change that observers are called for."""
+        return self._from_browser and self._live
+
     @validate("mask")
     def _check_mask(self, proposal: dict[str, Any]) -> NDArray[np.uint8]:
         mask: NDArray[np.uint8] = proposal["value"]
@@ -127,9 +144,11 @@ class BrushView(View):
         shape = None if self.image is None else list(self.image.shape[:2])
         if shape and (sync_data.get("mask") or {}).get("shape", shape) != shape:
             sync_data = {name: value for name, value in sync_data.items() if name != "mask"}
+        self._from_browser = True
         try:
             super().set_state(sync_data)
         finally:
+            self._from_browser = False
             # After the observers of `mask`, so that the next mask is sent when they have finished.
             if "_stroke" in sync_data:
                 self._seen = self._stroke
@@ -157,6 +176,8 @@ class BrushView(View):
             return None
         if self.mask is not None and self.fills is not None and len(self.fills):
             fill = self.fills[min(self.fill, len(self.fills) - 1)]
+            if self._filled is not None and self.fill >= len(self.fills) - 1:
+                fill = self._filled
             pixels = preview.blend(pixels, fill, self.mask / 255)
         size = preview.fit_size(pixels.shape, self.width)
         return preview.resize(pixels, size, smooth=self.interpolation == "smooth")

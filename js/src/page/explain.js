@@ -3,7 +3,7 @@
  * the class of the brush.
  *
  * @typedef {import("./engine.js").Engine} Engine
- * @typedef {import("./live_brush.js").Model} Model
+ * @typedef {import("./live_scores.js").Model} Model
  * @typedef {{heatmap: string, curves: string, mean: number[], side: number, steps: number, masks: number, cells: number, cam: boolean}} Panel
  *   ids of models; the default settings; whether the network has class activation maps
  */
@@ -11,7 +11,7 @@ import { decode } from "../lib/arrays.js";
 import { element, setText } from "../lib/dom.js";
 import { clamp } from "../lib/numbers.js";
 import { curve, occlusion, rise } from "./explanation.js";
-import { message, probabilitiesOf } from "./live_brush.js";
+import { message, probabilitiesOf } from "./live_scores.js";
 import { cropped, eachPixel } from "./occlusion.js";
 import { areaUnder, resizedMap } from "./replaced.js";
 
@@ -76,7 +76,7 @@ function createSettings(panel, short) {
  * @param {Engine} engine
  * @param {{brush: Model, scores: Model, heatmap: Model, curves: Model}} models
  * @param {Panel} panel
- * @param {import("./live_brush.js").Facts} facts
+ * @param {import("./live_scores.js").Facts} facts
  */
 export function explainPanel(engine, { brush, scores, heatmap, curves }, panel, facts) {
 	const image = () => {

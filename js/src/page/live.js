@@ -4,7 +4,7 @@
  * @typedef {{
  *   name: string, size: number, half: boolean, preprocessing: string, photos: boolean, shows: boolean, tolerance: number,
  *   engine: import("./engine_worker.js").Facts,
- *   facts: import("./live_brush.js").Facts,
+ *   facts: import("./live_scores.js").Facts,
  *   panel: import("./explain.js").Panel,
  *   similarity: {view: string, outputs: string[]} | null,
  *   brushes: {brush: string, scores: string, picker: string, caption: string, expected: number[]}[],
@@ -129,7 +129,7 @@ async function addPanel(manager, { panel, facts }, engine, { brush, scores }, pa
  * @param {Parameters<typeof startNetwork>[0]} manager
  * @param {Network} network
  * @param {Engine} engine
- * @param {import("./live_brush.js").Model} brush
+ * @param {import("./live_scores.js").Model} brush
  * @param {{name: string}} subject  the name of the photograph of the brush, "" for the image of the page
  * @param {HTMLElement} above
  */

@@ -3,13 +3,13 @@
  * similarities of the package, which compares them.
  *
  * @typedef {import("./engine.js").Engine} Engine
- * @typedef {import("./live_brush.js").Model} Model
+ * @typedef {import("./live_scores.js").Model} Model
  * @typedef {{shape: [number, number, number], vectors: Float32Array}} Vectors  (h, w, C) of a layer
  * @typedef {{pixels: unknown, name: string, image: Uint8Array, layers: Vectors[]}} Shown
  */
 import { decode } from "../lib/arrays.js";
 import { element, setText } from "../lib/dom.js";
-import { message } from "./live_brush.js";
+import { message } from "./live_scores.js";
 
 /** So many images are compared: the newest, and the one before it. */
 const IMAGES = 2;
