@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -45,8 +46,19 @@ class LabeledImages(Sequence[Example]):
         if isinstance(index, slice):
             return [self[number] for number in range(len(self))[index]]
         number = range(len(self))[index]
-        image, target = self._dataset[number]
-        return self._example(image, target, str(number))
+        try:
+            item = self._dataset[number]
+        except (OSError, SyntaxError, ValueError) as error:
+            files = getattr(self._dataset, "samples", None)
+            name = f", the file {Path(files[number][0]).name!r}," if files else ""
+            raise ValueError(
+                f"expected item {number} of the data set{name} to be readable ({error})"
+            ) from error
+        if not isinstance(item, tuple | list):
+            return Example(item, str(number))
+        if len(item) != 2:
+            raise TypeError(f"expected images or pairs (image, target) in the data set, got {brief(item)}")
+        return self._example(item[0], item[1], str(number))
 
     def __iter__(self) -> Iterator[Example]:
         return (self[number] for number in range(len(self)))
@@ -55,7 +67,7 @@ class LabeledImages(Sequence[Example]):
         return f"LabeledImages({len(self)} images, {len(self.classes)} classes)"
 
     def _example(self, image: Any, target: Any, name: str) -> Example:
-        if isinstance(target, int | np.integer):
+        if np.ndim(target) == 0 and np.asarray(target).dtype.kind in "iu":
             return Example(image, name, labels=self._of_label(int(target)))
         size = (image.height, image.width) if hasattr(image, "height") else np.asarray(image).shape[:2]
         if isinstance(target, Mapping) and "annotation" in target:
@@ -112,8 +124,9 @@ def labeled_images(dataset: Any, *, classes: Sequence[str] | None = None) -> Lab
     Parameters
     ----------
     dataset
-        A sequence of (image, target), without transforms: ``ImageFolder``, ``ImageNet``, ``VOCDetection``,
-        ``VOCSegmentation`` or ``CocoDetection`` of torchvision, or any other whose targets are of these kinds:
+        A sequence of images or of (image, target), without transforms: ``ImageFolder``, ``ImageNet``,
+        ``VOCDetection``, ``VOCSegmentation`` or ``CocoDetection`` of torchvision, or any other whose targets are of
+        these kinds:
 
         * a class number, which becomes the label of the image;
         * the annotation of a VOC image, whose boxes become the masks of its classes. A class whose boxes in an image

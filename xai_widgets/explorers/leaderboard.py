@@ -24,6 +24,7 @@ from xai_widgets.methods.registry import METHODS, Method, MethodLike, methods_by
 from xai_widgets.metrics import METRICS, Metric, metrics_by_name
 from xai_widgets.studies.attribution import AttributionKey
 from xai_widgets.studies.evaluation import Cell
+from xai_widgets.studies.examples import as_examples
 from xai_widgets.studies.leaderboard import Leaderboard, leaderboard, reasons
 from xai_widgets.studies.leaderboard_study import (
     LeaderboardStudy,
@@ -37,7 +38,7 @@ from xai_widgets.studies.paired import Row
 from xai_widgets.studies.reference_maps import reference_methods
 from xai_widgets.studies.score_store import ScoreStore
 from xai_widgets.studies.score_tables import Evaluation
-from xai_widgets.studies.scoring import QUICK_METHODS, QUICK_METRICS, as_examples, evaluation_facts
+from xai_widgets.studies.scoring import QUICK_METHODS, QUICK_METRICS, evaluation_facts
 from xai_widgets.views import ExplorerMenu, LeaderboardView, PairView, RunBar, link
 from xai_widgets.views.explorer_menu import SavedFile
 
@@ -133,7 +134,7 @@ class LeaderboardExplorer(Explorer):
     ) -> None:
         self._start_worker()
         check_model(model)
-        self.model, self._examples = model, as_examples(images)
+        self.model, self._examples = model, as_examples(images, model.labels)
         known, found = _known_scores(model, scores)
         seed = seed_of(known, seed)
         options = _methods(methods, found)

@@ -6,7 +6,7 @@ import csv
 import io
 import json
 import math
-from collections.abc import Collection, Iterator, Mapping, MutableMapping, Sequence
+from collections.abc import Collection, Generator, Iterator, Mapping, MutableMapping, Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -28,6 +28,7 @@ from xai_widgets.methods import MethodLike
 from xai_widgets.metrics import Explanation, Metric, metrics_by_name
 from xai_widgets.metrics.pointing import SMALL
 from xai_widgets.studies.attribution import RECENT, AttributionKey, AttributionStudy
+from xai_widgets.studies.examples import Images
 from xai_widgets.studies.store import Outcome
 from xai_widgets.studies.study import Study
 
@@ -188,15 +189,15 @@ class EvaluationStudy(Study[Cell, Score]):
         self._layers: Sequence[str | None] | None = layers
         self._permuted = permuted
         self._cells: list[Cell] | None = None
-        self.maps = AttributionStudy(
-            model, images if isinstance(images, Tensor) else _Images(images), methods
-        )
+        self.maps = AttributionStudy(model, images if isinstance(images, Tensor) else Images(images), methods)
         self.unreadable: dict[int, str] = {}
         self._example = lru_cache(maxsize=RECENT)(self._read_example)
         #: The explanations of the latest images with their maps, and scores that were computed with others; None where
         #: common passes failed.
         self._explanations: dict[AttributionKey, tuple[Tensor, Explanation]] = {}
         self._together: dict[Cell, float | None] = {}
+        #: Cells that were scored and stored with others, before their turn.
+        self._stored: set[Cell] = set()
         #: The cells that are being computed.
         self._due: frozenset[Cell] = frozenset()
 
@@ -278,6 +279,27 @@ class EvaluationStudy(Study[Cell, Score]):
             self._together.update(zip(group, scores, strict=True))
         except Exception:  # the map that fails is to be known
             self._together.update(dict.fromkeys(group))
+            return
+        # At once, so that a kill does not lose them before their turn.
+        others = {other: self._finished(other, group[other]) for other in group if other != cell}
+        self.store.update(others)
+        self._stored.update(others)
+
+    def _finished(self, cell: Cell, explanation: Explanation) -> Outcome[Score]:
+        """Return the outcome of a cell that was scored with another one."""
+        value = self._together[cell]
+        assert value is not None
+        warnings = self.maps.explain(self.map_key(cell)).warnings
+        return Outcome(Score(value, explanation.target), "", warnings, complete=True)
+
+    def _compute(
+        self, key: Cell, store: MutableMapping[Cell, Outcome[Score]], again: bool
+    ) -> Generator[Cell, None, None]:
+        if key in self._stored:
+            self._stored.remove(key)
+            yield key
+        else:
+            yield from super()._compute(key, store, again)
 
     def _group(self, cell: Cell, metric: Metric) -> dict[Cell, Explanation]:
         """Return the explanations of an image, and of the next ones that are due, until their passes are enough."""
@@ -316,6 +338,7 @@ class EvaluationStudy(Study[Cell, Score]):
         self._due = frozenset(key for key in keys if isinstance(key, Cell))
         self._explanations.clear()
         self._together.clear()
+        self._stored.clear()
         return super().missing(keys, **options)
 
     def _explanation(self, cell: Cell) -> Explanation:
@@ -393,17 +416,3 @@ class EvaluationStudy(Study[Cell, Score]):
             failed = sum(bool(self.outcome(cell).error) for cell in cells)
             entries.append(Entry(method, layer, name, *summary, failed))
         return Table(entries)
-
-
-class _Images(Sequence[Any]):
-    """The images of a data set, each read when it is needed."""
-
-    def __init__(self, examples: Sequence[Any]) -> None:
-        self._examples = examples
-
-    def __len__(self) -> int:
-        return len(self._examples)
-
-    def __getitem__(self, index: Any) -> Any:
-        example = self._examples[index]
-        return example.image if isinstance(example, Example) else example

@@ -31,8 +31,8 @@ _CELL = "model = ? and method = ? and layer is ? and image = ? and target is ? a
 class ScoreStore(MutableMapping[Cell, Outcome[Score]]):
     """Outcomes of one model by cell, for :class:`EvaluationStudy`.
 
-    Each complete outcome is one transaction: after a crash, or a kill, the file holds every score that was finished and
-    nothing else. Incomplete outcomes are kept in memory. Several processes may write to one file.
+    Complete outcomes are written in transactions: after a crash, or a kill, the file holds every score that was
+    finished and nothing else. Incomplete outcomes are kept in memory. Several processes may write to one file.
 
     Parameters
     ----------
@@ -74,18 +74,29 @@ class ScoreStore(MutableMapping[Cell, Outcome[Score]]):
         return _outcome(*row)
 
     def __setitem__(self, cell: Cell, outcome: Outcome[Score]) -> None:
-        if not outcome.complete:
-            self._unfinished[cell] = outcome
+        self.update({cell: outcome})
+
+    def update(self, outcomes: Any = (), /, **_: Any) -> None:
+        """Set the outcomes of several cells; the complete ones in one transaction."""
+        known = dict(outcomes)
+        rows = []
+        for cell, outcome in known.items():
+            if not outcome.complete:
+                self._unfinished[cell] = outcome
+                continue
+            score = outcome.result
+            value = None if score is None or math.isnan(score[0]) else float(score[0])
+            explained = None if score is None else int(score[1])
+            rows.append((self.model, *cell, value, explained, outcome.error, json.dumps(outcome.warnings)))
+        if not rows:
             return
-        score = outcome.result
-        value = None if score is None or math.isnan(score[0]) else float(score[0])
-        explained = None if score is None else int(score[1])
         with closing(self._connect()) as connection, connection:
-            connection.execute(
-                "insert or replace into scores values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-                (self.model, *cell, value, explained, outcome.error, json.dumps(outcome.warnings)),
+            connection.executemany(
+                "insert or replace into scores values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", rows
             )
-        self._unfinished.pop(cell, None)
+        for cell, outcome in known.items():
+            if outcome.complete:
+                self._unfinished.pop(cell, None)
 
     def __delitem__(self, cell: Cell) -> None:
         known = self._unfinished.pop(cell, None)

@@ -20,14 +20,13 @@ from tqdm.auto import tqdm
 from xai_widgets.core.caching import digest_of, fingerprint
 from xai_widgets.core.model import ImageModel, check_model
 from xai_widgets.core.optional import optional
-from xai_widgets.core.validation import brief
 from xai_widgets.core.validation import seed as check_seed
-from xai_widgets.data import scenes
 from xai_widgets.data.base import Example
-from xai_widgets.data.reading import image_files
+from xai_widgets.errors import warn
 from xai_widgets.methods import METHODS, Method, MethodLike, methods_by_name
 from xai_widgets.metrics import Metric, metrics_by_name
 from xai_widgets.studies.evaluation import Cell, EvaluationStudy, Score
+from xai_widgets.studies.examples import as_examples
 from xai_widgets.studies.reference_maps import reference_methods
 from xai_widgets.studies.score_store import ScoreStore
 from xai_widgets.studies.score_tables import Evaluation
@@ -44,7 +43,7 @@ MOST_IMAGES, TASKS = 8, 4
 
 def evaluate(
     models: ImageModel | Mapping[str, ImageModel],
-    dataset: Sequence[Any] | str | os.PathLike[str],
+    dataset: Iterable[Any] | str | os.PathLike[str],
     methods: MethodLike | Sequence[MethodLike] = QUICK_METHODS,
     metrics: str | Metric | Sequence[str | Metric] = QUICK_METRICS,
     *,
@@ -66,9 +65,10 @@ def evaluate(
     ----------
     models : ImageModel or mapping of str to ImageModel
         The networks by name; they are not changed.
-    dataset : sequence, str or Path
-        Images of any kind, :class:`~xai_widgets.data.Example` objects with masks of their classes, or scenes; or a
-        folder, of whose images the predicted classes are explained.
+    dataset : sequence, data set of torch, iterable, array, tensor, str or Path
+        Images of any kind, :class:`~xai_widgets.data.Example` objects with masks of their classes, scenes, or pairs
+        (image, class number); or a folder, of whose images the predicted classes are explained. A data set of torch,
+        such as an ``ImageFolder``, is read as it is needed, any other iterable into memory.
     methods : sequence, default ("gradient", "guided_backprop", "integrated_gradients", "grad_cam")
         Names of methods, or whatever :func:`~xai_widgets.methods.as_method` takes.
     metrics : sequence of str or Metric, default ("deletion", "insertion")
@@ -109,7 +109,8 @@ def evaluate(
     named = {models.name: models} if isinstance(models, ImageModel) else dict(models)
     for model in named.values():
         check_model(model)
-    dataset = as_examples(dataset)
+    labels = {tuple(model.labels) for model in named.values()}
+    dataset = as_examples(dataset, labels.pop() if len(labels) == 1 else ())
     given = methods_by_name(methods)
     rows = {**reference_methods(), **given} if references else given
     scored = metrics_by_name(metrics)
@@ -120,6 +121,7 @@ def evaluate(
         for name, model in named.items():
             stores[name] = checked_store(path, name, model, dataset, scored, seed)
     studies = {name: bundle.study(name, stores[name]) for name in named}
+    _check_masks(studies.values(), scored)
     if client is None:
         for study in studies.values():
             _compute(study, study.cells(), progress=progress)
@@ -134,6 +136,16 @@ def evaluate(
     return Evaluation(scored, outcomes, bundle.seed)
 
 
+def _check_masks(studies: Iterable[EvaluationStudy], metrics: Mapping[str, Metric]) -> None:
+    """Warn about metrics that are left out because no example has a mask; ValueError if none is left."""
+    known = {cell.metric for study in studies for cell in study.cells()}
+    without = [metric.title for name, metric in metrics.items() if name not in known]
+    if len(without) == len(metrics):
+        raise ValueError(f"expected examples with masks for {', '.join(without)}, got none with a mask")
+    if without:
+        warn(f"no example has a mask: {', '.join(without)} left out")
+
+
 def checked_store(
     path: str | os.PathLike[str],
     name: str,
@@ -146,29 +158,6 @@ def checked_store(
     store = ScoreStore(Path(path), name)
     store.check_facts(evaluation_facts(model, dataset, metrics, check_seed(seed)))
     return store
-
-
-def as_examples(dataset: Any) -> Sequence[Any]:
-    """Return the images of a folder, or a sequence with examples in place of scenes."""
-    if isinstance(dataset, str | os.PathLike):
-        folder = Path(dataset)
-        # Unlike that of Path, it is False for a name that is too long.
-        if not os.path.isdir(folder):
-            raise ValueError(f"expected a sequence of images or a folder, got {brief(dataset)}")
-        found: Any = image_files(folder)
-    elif isinstance(dataset, np.ndarray) or not isinstance(dataset, Sequence | Tensor):
-        raise TypeError(
-            f"expected a sequence of images, a tensor (N, C, H, W) or a folder, got {brief(dataset)}"
-        )
-    else:
-        found = dataset
-    if not len(found):
-        raise ValueError(f"expected at least one image, got none in {brief(dataset)}")
-    if isinstance(found, list | tuple):
-        return [
-            Example(one.image, one.name, one.masks) if isinstance(one, scenes.Scene) else one for one in found
-        ]
-    return found
 
 
 def evaluation_facts(
@@ -328,8 +317,7 @@ def _compute_there(
                 except (OSError, CancelledError) as error:  # lost with its worker
                     reason = error
                     continue
-                for cell, outcome in found:
-                    studies[name].store[cell] = outcome
+                studies[name].store.update(found)
                 bar.update(sum(len(left.pop((name, image))) for image in images))
                 future.release()
     if not left:

@@ -21,7 +21,7 @@ from xai_widgets.data import Example, scenes
 from xai_widgets.errors import warn
 from xai_widgets.methods import METHODS
 from xai_widgets.metrics import METRICS, Explanation, deletion
-from xai_widgets.studies import Cell, DiskStore, EvaluationStudy
+from xai_widgets.studies import Cell, DiskStore, EvaluationStudy, ScoreStore
 
 QUICK = METRICS["deletion"].with_options(steps=4)
 
@@ -321,6 +321,36 @@ def test_examples_that_cannot_be_read_are_failures_of_their_own():
     assert {cell.image: error for cell, error in study.failures(study.cells()).items()} == {
         1: "cannot read b.jpg"
     }
+
+
+def test_scores_of_a_group_are_stored_at_once(tmp_path):
+    """A run that ends after its first score has those that were computed with it, and does not repeat them."""
+    metric, groups = grouped(QUICK)
+    model, methods = wrap(settle(Functional())), ["gradient", "gradient_x_input"]
+
+    def study():
+        return EvaluationStudy(
+            model,
+            images(3),
+            methods,
+            [metric, "png_size"],
+            targets=1,
+            store=ScoreStore(tmp_path / "s", "net"),
+        )
+
+    first = study()
+    run = first.missing(first.cells())
+    next(iter(run))
+    run.cancel()
+    kept = ScoreStore(tmp_path / "s", "net").items_on_disk()
+    assert len(kept) >= 5
+    assert {cell.metric for cell in kept} == {"deletion"}
+    second = study()
+    second.compute(second.cells(), progress=False)
+    whole = EvaluationStudy(model, images(3), methods, [QUICK, "png_size"], targets=1)
+    whole.compute(whole.cells(), progress=False)
+    assert dict(second.scores()) == dict(whole.scores())
+    assert sum(map(len, groups)) == 6 + (6 - len(kept))
 
 
 def test_a_group_that_fails_is_tried_once():
