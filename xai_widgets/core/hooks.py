@@ -104,16 +104,21 @@ def with_main_tensor(output: Any, tensor: Tensor) -> Any:
 
 
 @contextmanager
-def record_outputs(layers: Mapping[str, nn.Module]) -> Iterator[dict[str, Tensor]]:
+def record_outputs(
+    layers: Mapping[str, nn.Module], *, as_leaves: bool = False
+) -> Iterator[dict[str, Tensor]]:
     """Record the output of each named layer in the pass inside the block; of a tuple, its first tensor.
 
     The network continues with a copy, so that an in-place operation after the layer cannot change the recorded output,
-    and gradients with respect to it are those of the layer's output.
+    and gradients with respect to it are those of the layer's output. With ``as_leaves``, the graph begins there.
     """
     outputs: dict[str, Tensor] = {}
 
     def record(name: str, module: nn.Module, output: Any) -> Any:
-        outputs[name] = tensor = tensor_of(name, output)
+        tensor = tensor_of(name, output)
+        if as_leaves and tensor.is_floating_point():
+            tensor = tensor.detach().requires_grad_()
+        outputs[name] = tensor
         return with_main_tensor(output, tensor.clone())
 
     with forward_hooks(layers, record):

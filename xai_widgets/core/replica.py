@@ -28,11 +28,13 @@ from xai_widgets.core.guard import thread_state
 from xai_widgets.core.hooks import EVERY_CALL, LayerHooks
 
 #: Attributes of every module that do not hold other modules.
-_PLAIN = frozenset(nn.Module().__dict__) - {"_modules"}
+_PLAIN = frozenset(nn.Module().__dict__)
 #: Attributes with the forward hooks of a module. Some networks register hooks of their own in their first pass.
 _HOOKS = tuple(name for name in nn.Module().__dict__ if name.startswith("_forward") and "hooks" in name)
 #: Types of values that may hold a module.
 _HOLDERS = (nn.Module, list, tuple, dict, set, FunctionType, MethodType, partial)
+#: Types of values that hold nothing.
+_ATOMS = frozenset((bool, int, float, complex, str, bytes, type(None), torch.dtype, torch.device))
 #: Types of containers that a pass may write to.
 _MUTABLE = frozenset((dict, list, set, OrderedDict, defaultdict, deque))
 #: Attribute of a replica that holds its original module.
@@ -89,7 +91,9 @@ def replica(network: nn.Module, *, frozen: bool = False) -> nn.Module:
     frozen : bool, default False
         Whether the parameters of the replica require no gradient, so that only tensors that depend on the input do.
     """
-    return _Replicator(thread_state.hooks, frozen).replicate(network)
+    # A mode of backward rules need not see each copy of a weight.
+    with torch._C.DisableTorchFunction():
+        return _Replicator(thread_state.hooks, frozen).replicate(network)
 
 
 def check_private(network: nn.Module, run: Callable[[], Any]) -> None:
@@ -133,13 +137,23 @@ class _Replicator:
         self._frozen = frozen
         self._replicas: dict[int, nn.Module] = {}
         self._functions: dict[int, FunctionType] = {}
+        #: Whether modules of a type are neither wrappers nor scripted.
+        self._plain: dict[type, bool] = {}
 
     def replicate(self, module: nn.Module) -> nn.Module:
         """Return the replica of a module, which is created at the first call."""
-        module = unwrapped(original(module))
+        module = module.__dict__.get(_ORIGINAL, module)
+        kind = type(module)
+        plain = self._plain.get(kind)
+        if plain is None:
+            plain = self._plain[kind] = unwrapped(module) is module and not isinstance(
+                module, torch.jit.ScriptModule
+            )
+        if not plain:
+            module = unwrapped(module)
         replica = self._replicas.get(id(module))
         if replica is None:
-            scripted = isinstance(module, torch.jit.ScriptModule)
+            scripted = not plain and isinstance(module, torch.jit.ScriptModule)
             replica = self._scripted(module) if scripted else self._create(module)
         return replica
 
@@ -151,24 +165,35 @@ class _Replicator:
         values[_ORIGINAL] = module
         values["training"] = False
         for name in _HOOKS:
-            values[name] = OrderedDict(values.get(name) or ())
+            held = values.get(name)
+            values[name] = OrderedDict(held) if held else OrderedDict()
         values["_compiled_call_impl"] = None
         values["_modules"] = type(module._modules)(
-            (name, None if child is None else self.replicate(child))
-            for name, child in list(module._modules.items())
+            [
+                (name, None if child is None else self.replicate(child))
+                for name, child in list(module._modules.items())
+            ]
+            if module._modules
+            else ()
         )
         parameters = list(module._parameters.items())
-        if self._frozen or any(value is not None and value.is_inference() for _, value in parameters):
+        if parameters and (
+            self._frozen or any(value is not None and value.is_inference() for _, value in parameters)
+        ):
             values["_parameters"] = type(module._parameters)(
-                (name, _constant(value, frozen=self._frozen)) for name, value in parameters
+                [(name, _constant(value, frozen=self._frozen)) for name, value in parameters]
             )
         if module._buffers:
             values["_buffers"] = type(module._buffers)(
-                (name, None if value is None else value.detach().clone())
-                for name, value in list(module._buffers.items())
+                [(name, _copied(value)) for name, value in list(module._buffers.items())]
             )
-        for name, value in list(module.__dict__.items()):
-            if name not in _PLAIN and name != "_modules" and isinstance(value, _HOLDERS):
+        for name in module.__dict__.keys() - _PLAIN:
+            value = values[name]
+            kind = type(value)
+            # Most values are numbers, or sizes.
+            if kind in _ATOMS or (kind is tuple and _ATOMS.issuperset(map(type, value))):
+                continue
+            if isinstance(value, _HOLDERS):
                 replaced = self._with_replicas(value)
                 # A copy: a module may keep results of a pass in a container, such as a cache.
                 values[name] = copy.copy(value) if replaced is value and type(value) in _MUTABLE else replaced
@@ -239,6 +264,8 @@ class _Replicator:
     def _add_hooks(self, module: nn.Module, replica: nn.Module) -> None:
         """Register the active hooks on a module on its replica."""
         active = [(hooks, hooks.names[id(module)]) for hooks in self._hooks if id(module) in hooks.names]
+        if not active:
+            return
         forward = [(hooks.forward, names) for hooks, names in active if hooks.forward is not None]
         forward_pre = [(hooks.forward_pre, names) for hooks, names in active if hooks.forward_pre is not None]
         if forward:
@@ -251,6 +278,13 @@ class _Replicator:
             replica.__dict__["_forward_pre_hooks"] = registered
 
 
+def _copied(buffer: torch.Tensor | None) -> torch.Tensor | None:
+    """Return a copy of a buffer outside of any graph."""
+    if buffer is None:
+        return None
+    return buffer.detach().clone() if buffer.requires_grad else buffer.clone()
+
+
 def _constant(parameter: nn.Parameter | None, *, frozen: bool) -> nn.Parameter | None:
     """Return a parameter with the same values, which requires no gradient if ``frozen``."""
     if parameter is None:
@@ -259,7 +293,8 @@ def _constant(parameter: nn.Parameter | None, *, frozen: bool) -> nn.Parameter |
         return nn.Parameter(parameter.detach().clone(), requires_grad=parameter.requires_grad and not frozen)
     if not frozen or not parameter.requires_grad:
         return parameter
-    return nn.Parameter(parameter.detach(), requires_grad=False)
+    # A parameter is detached from the given one.
+    return nn.Parameter(parameter, requires_grad=False)
 
 
 def _forward_hook(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from weakref import WeakKeyDictionary
+
 import torch
 from torch import Tensor
 
@@ -9,6 +11,9 @@ from xai_widgets.core.guard import outside_inference
 from xai_widgets.core.hooks import record_outputs
 from xai_widgets.core.model import ImageModel
 from xai_widgets.core.validation import check_finite
+
+#: By network: layers whose activation depends on the pixels by differentiable operations.
+_depending: WeakKeyDictionary[ImageModel, set[str]] = WeakKeyDictionary()
 
 
 def score_gradient(model: ImageModel, x: Tensor, target: Tensor) -> Tensor:
@@ -41,15 +46,22 @@ def no_gradient_error(model: ImageModel) -> ValueError:
 
 def layer_gradient(model: ImageModel, x: Tensor, target: Tensor, layer: str) -> tuple[Tensor, Tensor]:
     """Return the activation of a layer and the gradient of the class score there, both (N, ...) in float32."""
-    with outside_inference(), torch.enable_grad(), record_outputs(model.find_layers([layer])) as outputs:
+    depending = _depending.setdefault(model, set())
+    # A graph up to the layer is needed only once, to learn whether the layer depends on the pixels, and by a mode of
+    # backward rules, which counts the operations that it replaces.
+    known = layer in depending and not torch._C._len_torch_function_stack()
+    parts = model.find_layers([layer])
+    with outside_inference(), torch.enable_grad(), record_outputs(parts, as_leaves=known) as outputs:
         # The input requires a gradient, so that the layer has one even if all parameters are frozen.
-        score = model(x.clone().requires_grad_(), frozen=True).gather(1, target.clone()[:, None]).sum()
+        pixels = x.clone().requires_grad_(not known)
+        score = model(pixels, frozen=True).gather(1, target.clone()[:, None]).sum()
         check_finite(score, model.name)
         activation = outputs[layer]
         depends = activation.requires_grad and score.requires_grad
         gradient = torch.autograd.grad(score, activation, allow_unused=True)[0] if depends else None
     if gradient is None:
         raise unreachable_layer_error(model, layer)
+    depending.add(layer)
     return activation.detach().float(), gradient.float()
 
 

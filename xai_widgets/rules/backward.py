@@ -13,6 +13,7 @@ the thread.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from functools import lru_cache
 from typing import Any
 
 import torch
@@ -39,6 +40,7 @@ from xai_widgets.rules.operations import (
     is_bounded,
     is_in_place,
     is_relu,
+    may_rectify,
     name_of,
     rectified,
     upper_bound,
@@ -111,7 +113,7 @@ class BackwardRules(RulesMode):
             return func(*args, **kwargs)
         # A target that computes the score is not a part of the network.
         replaces = not thread_state.in_target
-        if replaces and self._relu is not None:
+        if replaces and self._relu is not None and may_rectify(func):
             bounded = is_bounded(func, args, kwargs)
             plain = bounded or is_relu(func, args, kwargs)
             x = (args[0] if args else kwargs["input"]) if plain else rectified(func, args, kwargs)
@@ -135,24 +137,26 @@ class BackwardRules(RulesMode):
             self.met["max_pool"] += 1
             y, switches = func(*args, **kwargs)
             return self._max_pool(y), switches
-        name = name_of(func).rstrip("_")
-        kinked = (name in ELEMENTWISE and name not in GATES) or name in KINKED or _is_setting(func)
-        if replaces and kinked:
-            self.others.add(name.strip("_"))
+        name = name_of(func).strip("_")
+        if replaces and _is_kinked(func):
+            self.others.add(name)
         result = func(*args, **kwargs)
         # A result that is not a tensor, such as a size, is a constant of the network.
-        if isinstance(result, Tensor | list | tuple) and not _is_linear(name.strip("_"), args, kwargs):
+        is_result = not self.switching and isinstance(result, Tensor | list | tuple)
+        if is_result and not _is_linear(name, args, kwargs):
             self.switching = True
         return result
 
 
 def _any_depends(values: Iterable[Any]) -> bool:
-    return any(
-        value.requires_grad
-        if isinstance(value, Tensor)
-        else isinstance(value, list | tuple) and _any_depends(value)
-        for value in values
-    )
+    # A loop, as this is asked for every operation.
+    for value in values:
+        if isinstance(value, Tensor):
+            if value.requires_grad:
+                return True
+        elif isinstance(value, (list, tuple)) and _any_depends(value):
+            return True
+    return False
 
 
 def _is_linear(name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:
@@ -165,8 +169,12 @@ def _is_linear(name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool
     return name in _LINEAR and (factors < 2 or not products)
 
 
-def _is_setting(func: Callable[..., Any]) -> bool:
-    return getattr(func, "__name__", "") == "__setitem__"
+@lru_cache(1024)
+def _is_kinked(func: Callable[..., Any]) -> bool:
+    """Return whether a function is an activation, or has a kink, without being a gate."""
+    name = name_of(func).rstrip("_")
+    setting = getattr(func, "__name__", "") == "__setitem__"
+    return (name in ELEMENTWISE and name not in GATES) or name in KINKED or setting
 
 
 class _Assign(torch.autograd.Function):
@@ -214,10 +222,12 @@ class _GuidedRelu(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None, None]:
         (y,) = ctx.saved_tensors
-        # The fused operations of the own backward of ReLU and ReLU6.
+        # The fused operations of the own backward of ReLU and ReLU6, whose results are changed in place.
         if ctx.upper is None:
-            return torch.ops.aten.threshold_backward.default(_positive(grad), y, 0), None, None
-        return torch.ops.aten.hardtanh_backward.default(_positive(grad), y, 0, ctx.upper), None, None
+            made = torch.ops.aten.threshold_backward.default(grad, y, 0)
+        else:
+            made = torch.ops.aten.hardtanh_backward.default(grad, y, 0, ctx.upper)
+        return torch.ops.aten.clamp_min_.default(made, 0), None, None
 
 
 class _DeconvRelu(torch.autograd.Function):
@@ -234,8 +244,8 @@ class _DeconvRelu(torch.autograd.Function):
         if ctx.upper is None:
             return _positive(grad), None, None
         (y,) = ctx.saved_tensors
-        made = torch.ops.aten.hardtanh_backward.default(_positive(grad), y, -torch.inf, ctx.upper)
-        return made, None, None
+        made = torch.ops.aten.hardtanh_backward.default(grad, y, -torch.inf, ctx.upper)
+        return torch.ops.aten.clamp_min_.default(made, 0), None, None
 
 
 class _PositiveGradient(torch.autograd.Function):

@@ -10,8 +10,7 @@ from __future__ import annotations
 
 import inspect
 from abc import abstractmethod
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import torch
@@ -76,12 +75,19 @@ class RulesMode(FunctionMode):
         # Most calls copy the weights for the pass, or ask for a fact of a tensor.
         if func in _FACTS or (func in _COPIES and not kwargs and _is_constant(args[0])):
             return func(*args, **kwargs)
-        self._check_seen((*args, *kwargs.values()))
-        with _without_checkpointing():
+        self._check_seen(args)
+        if kwargs:
+            self._check_seen(kwargs.values())
+        if _in_checkpoint():
+            # A block that is recomputed in the backward pass would not use the rules.
+            with torch.autograd.graph.saved_tensors_hooks(lambda tensor: tensor, lambda tensor: tensor):
+                result = self.call(func, args, kwargs)
+        else:
             result = self.call(func, args, kwargs)
         for tensor in tensors_in((result, *args[:1])):
-            if tensor.grad_fn is not None:
-                self._seen.add(tensor.grad_fn)
+            node = tensor.grad_fn
+            if node is not None:
+                self._seen.add(node)
         return result
 
     @abstractmethod
@@ -106,7 +112,9 @@ class RulesMode(FunctionMode):
 
     def _check_seen(self, values: Iterable[Any]) -> None:
         for tensor in tensors_in(values):
-            if tensor.requires_grad and (hidden := self._hidden(tensor.grad_fn)) is not None:
+            if not tensor.requires_grad or (node := tensor.grad_fn) is None or node in self._seen:
+                continue
+            if (hidden := self._hidden(node)) is not None:
                 raise ValueError(
                     f"expected a network of torch functions for {self._title}, got {_operation(hidden)!r} in "
                     f"{self.layer_here()!r}, whose backward pass cannot be replaced: it runs in a custom autograd "
@@ -152,19 +160,19 @@ def _operation(node: Any) -> str:
     return name.removesuffix("Backward") if "Backward" in name[-8:] else name.partition("Backward")[0].lower()
 
 
-def tensors_in(values: Iterable[Any]) -> Iterator[Tensor]:
-    """Yield the tensors among values, and those in lists and tuples."""
+def tensors_in(values: Iterable[Any]) -> list[Tensor]:
+    """Return the tensors among values, and those in lists and tuples."""
+    tensors: list[Tensor] = []
     for value in values:
         if isinstance(value, Tensor):
-            yield value
-        elif isinstance(value, list | tuple):
-            yield from tensors_in(value)
+            tensors.append(value)
+        elif isinstance(value, (list, tuple)):
+            tensors += tensors_in(value)
+    return tensors
 
 
-def _without_checkpointing() -> AbstractContextManager[Any]:
-    """Disable checkpointing: a block that is recomputed in the backward pass would not use the rules."""
+def _in_checkpoint() -> bool:
+    """Return whether the operation is in a block that is recomputed in the backward pass."""
     top = getattr(torch._C._autograd, "_top_saved_tensors_default_hooks", None)
     hooks = None if top is None else top(False)
-    if not hooks or getattr(hooks[0], "__module__", "") != "torch.utils.checkpoint":
-        return nullcontext()
-    return torch.autograd.graph.saved_tensors_hooks(lambda tensor: tensor, lambda tensor: tensor)
+    return hooks is not None and getattr(hooks[0], "__module__", "") == "torch.utils.checkpoint"

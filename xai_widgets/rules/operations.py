@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import lru_cache
 from typing import Any
 
 import torch
@@ -91,6 +92,7 @@ def argument(args: tuple[Any, ...], kwargs: dict[str, Any], index: int, name: st
     return args[index] if len(args) > index else kwargs.get(name, default)
 
 
+@lru_cache(1024)
 def name_of(func: Callable[..., Any]) -> str:
     """Return the name of a torch function, such as "relu" for ``torch.ops.aten.relu.default``."""
     name = str(getattr(func, "__name__", ""))
@@ -115,6 +117,15 @@ def is_relu(func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, A
     low = argument(args, kwargs, 1, "min", None)
     high = argument(args, kwargs, 2, "max", None) if func in CLAMP else None
     return is_zero(low) and high is None
+
+
+@lru_cache(1024)
+def may_rectify(func: Callable[..., Any]) -> bool:
+    """Return whether some call of a function computes max(x, 0), maybe with an upper bound."""
+    name = name_of(func)
+    name = name if name == "__setitem__" else name.rstrip("_")
+    known = func in RELU or func in CLAMP_MIN or func in CLAMP or func in BOUNDED or func is F.relu6
+    return known or name == "relu" or name in RECTIFYING
 
 
 def rectified(func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Tensor | None:

@@ -8,6 +8,7 @@ import torch.nn.functional as F
 from closeness import assert_close
 from networks import CLASSES, Dropping, Functional, images, one_sentence, settle, wrap
 from torch import nn
+from torch.overrides import TorchFunctionMode
 from torch.utils.checkpoint import checkpoint
 
 from xai_widgets.core.replica import named_parts, original, replica, unwrapped
@@ -343,3 +344,18 @@ def test_hooks_that_a_network_registers_in_its_pass_stay_on_the_replica():
         model.scores(images(1))
     assert len(collected) == 3
     assert not network.conv1._forward_hooks
+
+
+def test_a_mode_of_functions_sees_no_copy_of_a_weight():
+    class Counting(TorchFunctionMode):
+        seen = 0
+
+        def __torch_function__(self, func, types, args=(), kwargs=None):
+            self.seen += 1
+            return func(*args, **(kwargs or {}))
+
+    network = nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.ReLU())
+    with Counting() as counting:
+        made = replica(network, frozen=True)
+    assert counting.seen == 0
+    assert not any(parameter.requires_grad for parameter in made.parameters())
