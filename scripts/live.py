@@ -3,7 +3,8 @@
     python scripts/live.py                               everything
     python scripts/live.py deletion_explorer 12_trust    these alone; what is there of the others stays
 
-Each explorer becomes a page, as :func:`xai_widgets.export` writes it. Notebooks are run from top to bottom, in this
+Each explorer becomes a page, as :func:`xai_widgets.export` writes it, and three of them one with the network inside,
+which needs onnx and onnxscript. Notebooks are run from top to bottom, in this
 process; what their cells print and show is kept for the pages that ``scripts/docs.py`` makes of them. A cell that
 fails, or a computation that ends with an error, stops it all.
 """
@@ -130,6 +131,17 @@ EXPLORERS: dict[str, Callable[[xw.ImageModel], widgets.DOMWidget]] = {
     "dashboard": _dashboard,
 }
 
+#: Page by page, an explorer whose page holds the network, of 2 MB.
+WITH_NETWORK: dict[str, Callable[[xw.ImageModel], widgets.DOMWidget]] = {
+    "network_brush": lambda model: xw.PerturbationBrush(model, _photo()),
+    "network_similarity": lambda model: xw.SimilarityExplorer(
+        model, _photos(2), layers=["stage2", "stage3"], components=3
+    ),
+    "network_deletion": lambda model: xw.DeletionExplorer(
+        model, _photo(), ["gradient", "grad_cam", "guided_backprop"], steps=48
+    ),
+}
+
 
 def notebooks() -> list[str]:
     """The names of the notebooks that are run, without their ending."""
@@ -218,10 +230,10 @@ def run_notebook(path: Path, folder: Path) -> dict[str, dict[str, str]]:
 
 def make(name: str, folder: Path = FOLDER) -> None:
     """Make the page of an explorer, or run a notebook and note what it gave."""
-    if name in EXPLORERS:
-        widget = EXPLORERS[name](xw.load("scenes_resnet"))
+    if name in EXPLORERS or name in WITH_NETWORK:
+        widget = {**EXPLORERS, **WITH_NETWORK}[name](xw.load("scenes_resnet"))
         finished(widget)
-        xw.export(widget, folder / f"{name}.html")
+        xw.export(widget, folder / f"{name}.html", network=name in WITH_NETWORK)
     else:
         file = folder / OUTPUTS
         known = json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
@@ -232,7 +244,7 @@ def make(name: str, folder: Path = FOLDER) -> None:
 
 def main() -> None:
     """Make what is named, or everything."""
-    every = [*EXPLORERS, *notebooks()]
+    every = [*EXPLORERS, *WITH_NETWORK, *notebooks()]
     names = sys.argv[1:] or every
     for name in names:
         if name not in every:

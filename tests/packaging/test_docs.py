@@ -139,6 +139,23 @@ def test_every_explorer_has_a_frame_and_every_frame_a_page(live):
     assert {name.title().replace("_", "") for name in live.EXPLORERS} == made | {"Dashboard"}
 
 
+def test_every_page_with_the_network_has_a_frame_and_a_link(live):
+    text = (DOCS / "network_pages.md").read_text(encoding="utf-8")
+    for pattern in (r'src="live/(\w+)\.html"', r'href="live/(\w+)\.html"'):
+        assert re.findall(pattern, text) == list(live.WITH_NETWORK)
+    assert "docs/network_pages.md" in (ROOT / "README.md").read_text(encoding="utf-8")
+    assert "](network_pages.md)" in (DOCS / "gallery.md").read_text(encoding="utf-8")
+
+
+def test_a_page_with_the_network_is_made_by_the_command_of_the_site(live, tmp_path):
+    pytest.importorskip("onnxscript")
+    live.make("network_brush", tmp_path)
+    page = (tmp_path / "network_brush.html").read_text(encoding="utf-8")
+    assert 'id="network"' in page
+    # About 8 MB.
+    assert 5_000_000 < len(page) < 12_000_000
+
+
 def notebook(*cells):
     return {
         "cells": [
