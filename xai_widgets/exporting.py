@@ -36,6 +36,8 @@ from xai_widgets.views import RunBar
 from xai_widgets.views.base import STATIC
 from xai_widgets.views.static_repr import walk_widgets
 
+Theme = Literal["auto", "light", "dark"]
+
 #: Size of a page that browsers still open at once, in bytes.
 LARGE = 50_000_000
 #: Content security policy: a page can run its own scripts, but cannot load anything.
@@ -54,11 +56,31 @@ PAGE = """<!DOCTYPE html>
 <title>{title}</title>
 <style>{style}</style>
 </head>
-<body>
+<body{theme}>
+<script>
+(() => {{
+  const {{ body }} = document;
+  const given = body.dataset.theme;
+  const system = matchMedia("(prefers-color-scheme: dark)");
+  let host;
+  const show = () => {{
+    body.dataset.jpThemeLight = (given ?? host ?? (system.matches ? "dark" : "light")) === "light";
+  }};
+  show();
+  system.addEventListener("change", show);
+  if (window.parent !== window) addEventListener("message", ({{ source, data }}) => {{
+    if (source !== window.parent || !["light", "dark"].includes(data?.xaiWidgetsTheme)) return;
+    host = data.xaiWidgetsTheme;
+    show();
+  }});
+}})();
+</script>
 <header><h1>{title}</h1>
 <p id="caption">{caption}</p>{notes}</header>
 <main id="widgets" aria-busy="true"><p id="state">Opening.</p></main>
 <noscript>This page shows interactive views of a network, which need JavaScript.</noscript>
+<footer class="page-licenses"><details><summary>Licenses of the libraries in this page</summary>
+<pre tabindex="0">{licenses}</pre></details></footer>
 <script type="application/gzip" id="program">{program}</script>
 <script type="application/gzip" id="widgets-data">{data}</script>
 {network}<script type="module">
@@ -123,6 +145,7 @@ def export(
     tabs: Literal["opened", "all"] = "opened",
     images: Literal["shown", "all"] = "shown",
     network: bool | Literal["half"] = False,
+    theme: Theme = "auto",
 ) -> Exported:
     """Export a widget as a self-contained HTML page, which opens from disk.
 
@@ -152,6 +175,8 @@ def export(
         occlusion and RISE are computed, and curves along their maps. "half" stores the weights in half precision, which
         takes half of the size. The scores of the file are compared with those of torch here, and again by the page,
         which refuses to answer if they differ. Needs the extra "onnx". The program that runs the network takes 5 MB.
+    theme : {"auto", "light", "dark"}, default "auto"
+        Colors of the page: those of the system, or of the notebook that shows it by :func:`page`, or fixed ones.
 
     Returns
     -------
@@ -170,7 +195,7 @@ def export(
         If the page cannot be written, for instance on a full disk; an existing file is kept.
     """
     path = _file(path)
-    content = _content(widget, title, tabs, images, network)
+    content = _content(widget, title, tabs, images, network, theme)
     with atomic_write(path) as partial:
         partial.write_text(content.html, encoding="utf-8")
     exported = Exported(path, path.stat().st_size, content.data, content.widgets, content.network)
@@ -186,6 +211,7 @@ def page(
     tabs: Literal["opened", "all"] = "opened",
     images: Literal["shown", "all"] = "shown",
     network: bool | Literal["half"] = False,
+    theme: Theme = "auto",
     height: int = 720,
 ) -> Page:
     """Return a widget as a page in the output of a cell, which needs no widget library and no kernel.
@@ -197,7 +223,7 @@ def page(
     ----------
     widget : ipywidgets.DOMWidget
         A view, an explorer, a dashboard, or any box of widgets.
-    title, tabs, images, network
+    title, tabs, images, network, theme
         See :func:`export`.
     height : int, default 720
         Height in CSS px until the page reports its own, and for hosts that run no scripts in outputs.
@@ -218,7 +244,7 @@ def page(
     >>> xw.page(explorer)  # doctest: +SKIP
     """
     height = integer(height, "height", low=1)
-    content = _content(widget, title, tabs, images, network)
+    content = _content(widget, title, tabs, images, network, theme)
     shown = Page(content.html, content.title, height)
     _warn_if_large(shown.size, shown)
     return shown
@@ -235,7 +261,7 @@ class _Content:
     network: NetworkFile | None
 
 
-def _content(widget: Any, title: str, tabs: str, images: str, network: bool | str) -> _Content:
+def _content(widget: Any, title: str, tabs: str, images: str, network: bool | str, theme: str) -> _Content:
     """Return the page of a widget."""
     if not isinstance(widget, DOMWidget):
         raise TypeError(
@@ -243,6 +269,7 @@ def _content(widget: Any, title: str, tabs: str, images: str, network: bool | st
         )
     choice(tabs, "tabs", ("opened", "all"))
     choice(images, "images", ("shown", "all"))
+    choice(theme, "theme", ("auto", "light", "dark"))
     if network not in (False, True):
         choice(network, "network", ("half",))
     several = owner(widget) if images == "all" else None
@@ -251,13 +278,13 @@ def _content(widget: Any, title: str, tabs: str, images: str, network: bool | st
             open_tabs(board)
     inside = page_network(widget, half=network == "half") if network else None
     try:
-        return _filled(widget, title, several, inside)
+        return _filled(widget, title, several, inside, theme)
     finally:
         if inside is not None:
             inside.close()
 
 
-def _filled(widget: DOMWidget, title: str, several: Any, inside: PageNetwork | None) -> _Content:
+def _filled(widget: DOMWidget, title: str, several: Any, inside: PageNetwork | None, theme: str) -> _Content:
     """Return the page of a widget, with the network inside if there is one."""
     whole = widget if inside is None else inside.whole
     with nullcontext() if inside is None else inside.shown():
@@ -274,7 +301,7 @@ def _filled(widget: DOMWidget, title: str, several: Any, inside: PageNetwork | N
         states = dependency_state([whole, *views], drop_defaults=False)
     notes = [*leave_out_tabs(widget, states), *facts.errors(widget)]
     if inside is not None:
-        notes.append(inside.note())
+        notes += inside.notes()
     packed = gzip.compress(pack(whole, states, several, shown, inside), mtime=0)
     title = title or getattr(widget, "title", "") or _title(widget, fixed=inside is None or not inside.shows)
     text = PAGE.format(
@@ -283,6 +310,8 @@ def _filled(widget: DOMWidget, title: str, several: Any, inside: PageNetwork | N
         title=_text(title),
         caption=_text(_caption(widget)),
         notes="".join(f'<p class="page-note">{_text(note)}</p>' for note in notes),
+        theme="" if theme == "auto" else f' data-theme="{theme}"',
+        licenses=_text((STATIC / "notices.txt").read_text(encoding="utf-8")),
         style=(STATIC / "page.css").read_text(encoding="utf-8"),
         program=_base64(gzip.compress((STATIC / "page.js").read_bytes(), mtime=0)),
         data=_base64(packed),

@@ -12,9 +12,9 @@ test("cells are as large as the room allows, and scroll rather than get too smal
 	await show();
 	const room = { ratio: 1, width: 640, height: 420, size: 360, columns: 0 };
 	// Four images of one layer: two rows of two are larger than one row of four.
-	expect(fitCells({ ...room, frames: 4, layers: 1 })).toEqual({ columns: 2, cell: 186, table: false });
+	expect(fitCells({ ...room, frames: 4, layers: 1 })).toEqual({ columns: 2, cell: 183, table: false });
 	expect(fitCells({ ...room, frames: 1, layers: 3 })).toEqual({ columns: 3, cell: 209, table: false });
-	expect(fitCells({ ...room, frames: 2, layers: 2 })).toEqual({ columns: 2, cell: 174, table: true });
+	expect(fitCells({ ...room, frames: 2, layers: 2 })).toEqual({ columns: 2, cell: 171, table: true });
 	expect(fitCells({ ...room, frames: 4, layers: 2 })).toEqual({ columns: 4, cell: 155, table: false });
 	expect(fitCells({ ...room, frames: 1, layers: 1, width: 1400, height: 700 }).cell).toBe(360);
 	const many = fitCells({ ...room, frames: 24, layers: 2 });

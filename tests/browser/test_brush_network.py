@@ -21,7 +21,7 @@ model.module.register_forward_hook(lambda *_: passes.append(1))
 image, other = (scenes.scene(n, split="test", background="photograph").image for n in (2, 3))
 
 def error():
-    "Largest difference of the shown scores from those of the network for what is painted, and whether all are shown."
+    "Largest difference of the shown scores from those of the network for the painted mask, 1 if one is missing."
     x, mask = explorer.image, explorer.brush.mask
     mask = torch.zeros(x.shape[2:]) if mask is None else torch.from_numpy(mask / np.float32(255))
     fill = explorer._fill(FILLS[explorer.brush.fill], mask)
@@ -92,7 +92,7 @@ def test_the_browser_answers_strokes_fills_and_classes_without_a_pass_of_the_ker
         page.wait_for_kernel("FILLS[explorer.brush.fill]", name)
         painter.check()
     assert page.kernel_eval("len(passes)") == 0
-    # What is drawn is the fill that the network got.
+    # The fill is drawn as the network got it.
     page.wait_for_kernel("explorer.brush._filled is not None")
     drawn = page.kernel_eval(
         "np.abs(explorer.brush._filled.astype(float) - model.to_rgb(explorer._fill('inpaint', "
@@ -106,7 +106,7 @@ def test_the_browser_answers_strokes_fills_and_classes_without_a_pass_of_the_ker
     bar.click()
     page.wait_for_kernel("model.labels[explorer.target]", name)
     painter.check()
-    # What needs gradients is computed by the kernel.
+    # The kernel computes gradients.
     painter.stroke(*OBJECT)
     painter.check()
     painter.el.get_by_role("button", name="Refine").click()

@@ -126,6 +126,20 @@ def test_a_stroke_changes_the_scores_and_undo_brings_them_back(opened, model, im
     explorer.close()
 
 
+def test_below_another_explorer_the_brush_names_the_photograph(opened, model, image, tmp_path):
+    explorer = xw.DeletionExplorer(model, image, ["gradient"], steps=2)
+    assert explorer.wait(600)
+    page = opened(explorer)
+    before = page.locator("#caption").inner_text()
+    path = tmp_path / "my <i>cat.png"
+    Image.fromarray(np.asarray(photograph("cat"))).save(path)
+    page.locator(".page-network input[type=file]").set_input_files(path)
+    expect(page.get_by_text("Image: my <i>cat.png, ")).to_be_visible()
+    # The explorer above shows its own image.
+    expect(page.locator("#caption")).to_have_text(before)
+    explorer.close()
+
+
 @pytest.mark.parametrize("suffix", ["png", "jpg"])
 def test_a_photograph_of_the_reader_has_the_classes_of_torch(opened, model, image, tmp_path, suffix):
     explorer = xw.PerturbationBrush(model, image)

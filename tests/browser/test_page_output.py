@@ -122,3 +122,33 @@ def test_a_network_runs_in_the_frame(file_page, tmp_path):
     frame.get_by_role("button", name="Fill all").click()
     expect(frame.locator(".xw-scores").first).not_to_have_text(before)
     brush.close()
+
+
+def test_the_page_has_the_theme_of_its_host_and_follows_it(file_page, tmp_path):
+    view = xw.HeatmapView(maps=[[[0.0, 1.0]]])
+    frames = xw.page(view).frame() + xw.page(view, theme="light").frame()
+    path = tmp_path / "page.html"
+    path.write_text(
+        f'<!DOCTYPE html><body style="background: rgb(20, 20, 20)">{frames}</body>', encoding="utf-8"
+    )
+    page = file_page(path)
+    following, fixed = (page.frame_locator("iframe").nth(number).locator("body") for number in range(2))
+    expect(following).to_have_css("background-color", "rgb(22, 24, 27)")
+    page.evaluate("() => { document.body.style.background = 'white' }")
+    expect(following).to_have_css("background-color", "rgb(255, 255, 255)")
+    page.evaluate("() => { document.body.style.background = 'black' }")
+    expect(following).to_have_css("background-color", "rgb(22, 24, 27)")
+    expect(fixed).to_have_css("background-color", "rgb(255, 255, 255)")
+    view.close()
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_a_page_alone_has_the_theme_of_the_system_unless_it_is_given_one(file_page, tmp_path, scheme):
+    view = xw.HeatmapView(maps=[[[0.0, 1.0]]])
+    colors = {"light": "rgb(255, 255, 255)", "dark": "rgb(22, 24, 27)"}
+    page = file_page(xw.export(view, tmp_path / "page.html").path, scheme)
+    expect(page.locator("body")).to_have_css("background-color", colors[scheme])
+    page = file_page(xw.export(view, tmp_path / "page.html", theme="dark").path, scheme)
+    expect(page.locator("body")).to_have_css("background-color", colors["dark"])
+    expect(page.locator(".xw").first).to_have_css("background-color", colors["dark"])
+    view.close()

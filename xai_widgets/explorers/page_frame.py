@@ -14,10 +14,27 @@ FRAME = """<div><iframe srcdoc="{page}" title="{title}" sandbox="allow-scripts a
 allow="fullscreen *; clipboard-write *" style="display: block; width: 100%; height: {height}px; border: 0"></iframe>
 <script>(() => {{
   const frame = new WeakRef(document.currentScript.previousElementSibling);
+  const themeOf = (node) => {{
+    for (; node; node = node.parentElement) {{
+      const color = getComputedStyle(node).backgroundColor;
+      const [r, g, b, alpha = 1] = color.startsWith("rgb") ? color.match(/[0-9.]+/g).map(Number) : [0, 0, 0, 0];
+      if (alpha > 0.5) return 0.299 * r + 0.587 * g + 0.114 * b < 128 ? "dark" : "light";
+    }}
+  }};
+  const show = () => {{
+    const found = frame.deref();
+    if (!found) return observer.disconnect();
+    found.contentWindow?.postMessage({{ xaiWidgetsTheme: themeOf(found.parentElement) }}, "*");
+  }};
+  const later = () => requestAnimationFrame(show);
+  const observer = new MutationObserver(later);
+  for (const node of [document.documentElement, document.body]) observer.observe(node, {{ attributes: true }});
+  frame.deref().addEventListener("load", show);
   addEventListener("message", ({{ source, data }}) => {{
     const found = frame.deref();
-    if (found && source === found.contentWindow && data?.xaiWidgetsHeight > 0)
-      found.style.height = `${{Math.ceil(data.xaiWidgetsHeight)}}px`;
+    if (!found || source !== found.contentWindow || !(data?.xaiWidgetsHeight > 0)) return;
+    found.style.height = `${{Math.ceil(data.xaiWidgetsHeight)}}px`;
+    show();
   }});
 }})()</script></div>"""
 

@@ -45,6 +45,8 @@ class PageNetwork:
         All that the page shows: the widget, with a brush below it if it has none.
     panel : PagePanel
         The views in which the network explains the image of the first brush.
+    linear : bool
+        Whether the network has a linear head, which CAM needs.
     """
 
     brushes: Sequence[PerturbationBrush]
@@ -53,6 +55,7 @@ class PageNetwork:
     shows: bool
     whole: DOMWidget
     panel: PagePanel
+    linear: bool = False
 
     def header(self) -> dict[str, Any]:
         """Return what the program of the page knows of the network."""
@@ -114,12 +117,20 @@ class PageNetwork:
             for part in (self.whole, self.whole.children[1]):
                 part.close()
 
-    def note(self) -> str:
-        """Return a sentence that names the parts that need a kernel."""
+    def notes(self) -> list[str]:
+        """Return sentences that name the parts that need a kernel, and layers that could not be exported."""
         parts = ['"Refine"', "methods that need gradients"]
         if self.unanswered():
             parts.append("the similarity of painted images")
-        return f"Left out because a kernel must compute it: {', '.join(parts[:-1])} and {parts[-1]}."
+        notes = [f"Left out because a kernel must compute it: {', '.join(parts[:-1])} and {parts[-1]}."]
+        missing = []
+        if self.panel.similarity.layer_labels and self.panel.similarity_header(self.file) is None:
+            missing.append("the similarity of positions")
+        if self.linear and self.file.head is None:
+            missing.append("CAM")
+        if missing:
+            notes.append(f"Left out because its layers cannot be exported: {' and '.join(missing)}.")
+        return notes
 
     @contextmanager
     def shown(self) -> Iterator[None]:
@@ -181,6 +192,7 @@ def _network_of(
         shows=widget is brushes[0],
         whole=widget if added is None else VBox([widget, HTML(ADDED), added]),
         panel=PagePanel(model, layers),
+        linear=head is not None,
     )
 
 

@@ -5,7 +5,7 @@
  */
 
 /** CSS px between two cells, of a caption with its gap, and of the name of a layer. */
-const [GAP, CAPTION, HEAD] = [6, 24, 24];
+const [GAP, CAPTION, HEAD] = [6, 27, 24];
 /** Smaller cells scroll instead. */
 const LEAST = 112;
 /** Room for a scroll bar. */

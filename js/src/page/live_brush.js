@@ -50,7 +50,9 @@ export function liveBrush(engine, { brush, scores, picker, caption }, facts, rep
 			for (const [index, fill] of photo.fills.entries()) fills.set(fill, index * fill.length);
 			const [channels] = brush.get("_pixels").shape;
 			scores.set("reference", message("float32", [values.length], values));
-			caption?.set("value", `<small>Image: ${photo.width} x ${photo.height}, ${preprocessing}</small>`);
+			const words = document.createElement("small");
+			words.textContent = `Image: ${photo.name}, ${photo.width} x ${photo.height}, ${preprocessing}`;
+			caption?.set("value", words.outerHTML);
 			caption?.get("layout").set("display", null);
 			brush.set({
 				mask: null,

@@ -74,6 +74,7 @@ def test_a_page_is_saved(tmp_path):
     [
         ({"height": 0}, ValueError, "height"),
         ({"tabs": "every"}, ValueError, "tabs"),
+        ({"theme": "darkness"}, ValueError, "theme"),
         ({"heigth": 300}, TypeError, "height"),
     ],
 )
@@ -86,3 +87,9 @@ def test_invalid_options_are_named(view, options, error, words):
 def test_what_is_no_widget_is_refused():
     with pytest.raises(TypeError, match="expected widget to be a view"):
         xw.page(3)
+
+
+def test_a_page_has_the_licenses_of_its_libraries(view):
+    text = xw.page(view).html
+    for name in ("onnxruntime-web", "@lumino/widgets", "jquery", "Eigen (MPL 2.0)"):
+        assert name in text

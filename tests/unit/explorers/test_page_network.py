@@ -1,6 +1,7 @@
 """The network for an exported page, and the explorers that have none."""
 
 import re
+from dataclasses import replace
 
 import ipywidgets as widgets
 import pytest
@@ -142,3 +143,13 @@ def test_an_image_of_another_size_is_refused():
 def test_the_precision_is_a_choice(brush, tmp_path):
     with pytest.raises(ValueError, match="network"):
         export(brush, tmp_path / "page.html", network="quarter")
+
+
+def test_layers_that_cannot_be_exported_are_named(brush):
+    network = page_network(brush, half=False)
+    assert len(network.notes()) == 1
+    bare = replace(network, file=replace(network.file, layers=(), head=None))
+    assert bare.notes()[1] == (
+        "Left out because its layers cannot be exported: the similarity of positions and CAM."
+    )
+    network.close()
