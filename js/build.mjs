@@ -3,7 +3,7 @@
 // them the licenses of the bundled packages, which minifying drops, and the color maps, with which Python draws the
 // static images of views.
 // `node build.mjs [folder]`: the folder defaults to the package's static/, which is committed.
-import { existsSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { copyFileSync, existsSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { dirname, join, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 import { gzipSync } from "node:zlib";
@@ -67,6 +67,8 @@ writeFileSync(
 
 const wasm = join(here, "node_modules", "onnxruntime-web", "dist", "ort-wasm-simd-threaded.wasm");
 writeFileSync(join(outdir, "engine.wasm.gz"), gzipSync(readFileSync(wasm), { level: 9 }));
+
+copyFileSync(join(here, "licenses", "onnxruntime-third-party.txt"), join(outdir, "engine_notices.txt"));
 
 const colormaps = { diverging: CENTERED_NAMES, knots: KNOTS };
 writeFileSync(join(outdir, "colormaps.json"), `${JSON.stringify(colormaps, null, "\t")}\n`);

@@ -18,7 +18,7 @@ ROOT = Path(__file__).resolve().parent.parent
 STATIC = ROOT / "xai_widgets" / "static"
 KINDS = (".js", ".css", ".txt", ".json", ".gz")
 #: What a build without any view makes too.
-BESIDE = {"notices.txt", "colormaps.json", "engine.wasm.gz"}
+BESIDE = {"notices.txt", "engine_notices.txt", "colormaps.json", "engine.wasm.gz"}
 
 
 def bundles(folder: Path) -> dict[str, bytes]:

@@ -12,7 +12,22 @@ function fit(frame) {
   }).observe(body);
 }
 
-for (const frame of document.querySelectorAll("iframe.live")) {
-  frame.addEventListener("load", () => fit(frame));
+// Live pages have the colors of the site, whatever those of the system are.
+function color(frame) {
+  const theme = document.body.dataset.mdColorScheme === "slate" ? "dark" : "light";
+  frame.contentWindow?.postMessage({ xaiWidgetsTheme: theme }, "*");
+}
+
+const frames = document.querySelectorAll("iframe.live");
+new MutationObserver(() => frames.forEach(color)).observe(document.body, {
+  attributeFilter: ["data-md-color-scheme"],
+});
+
+for (const frame of frames) {
+  color(frame);
+  frame.addEventListener("load", () => {
+    color(frame);
+    fit(frame);
+  });
   if (frame.contentDocument?.readyState === "complete") fit(frame);
 }

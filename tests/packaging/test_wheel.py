@@ -54,6 +54,10 @@ def test_the_wheel_holds_the_licences_of_what_is_bundled(wheel):
     for dependency in package["dependencies"]:
         assert f"{dependency} " in notices
     assert notices.count("Copyright") >= len(package["dependencies"])
+    with zipfile.ZipFile(wheel) as archive:
+        components = archive.read("xai_widgets/static/engine_notices.txt").decode()
+    for name in ("eigen", "abseil", "flatbuffers", "SafeInt", "re2"):
+        assert name.lower() in components.lower()
 
 
 def test_the_wheel_holds_the_networks(names):
