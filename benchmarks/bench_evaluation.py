@@ -7,6 +7,10 @@ difference of the curves is printed. What is timed is CPU time. Quantus gets the
 images in one batch, as it is called by default. Its check that a step divides H x W is switched off: no step of whole
 pixels passes it at 224 x 224 pixels and three channels. "Bare" is the plain torch module on images made beforehand, in
 the batches of the evaluation.
+
+For correlations over random sets, of several maps of one image, Quantus has as many sets for each map; ours pass the
+sets of an image once for all of its maps. Of ROAD the imputation is compared, since quantus.ROAD 0.6 repeats a map over
+channels and then refuses images with several.
 """
 
 from __future__ import annotations
@@ -26,7 +30,7 @@ from torch import Tensor
 import xai_widgets as xw
 from xai_widgets.core.batching import fast_batch_size
 from xai_widgets.data import photograph, scenes
-from xai_widgets.metrics import METRICS, deletion
+from xai_widgets.metrics import METRICS, Explanation, deletion, impute, ordering
 from xai_widgets.studies import evaluate
 
 NETWORKS = ("efficientnet_lite0", "scenes_vgg")
@@ -64,7 +68,7 @@ def report(title: str, times: tuple[list[float], list[float]], passes: int, more
     each = [theirs / own for own, theirs in zip(*times, strict=True)]
     own, theirs = (1e3 * statistics.median(part) / passes for part in times)
     print(
-        f"{title}: {own:.2f} and {theirs:.2f} ms per image that passes; ratio {statistics.median(each):.2f} "
+        f"{title}: {own:.2f} and {theirs:.2f} ms per image and map; ratio {statistics.median(each):.2f} "
         f"({min(each):.2f} to {max(each):.2f}){more}",
         flush=True,
     )
@@ -97,6 +101,49 @@ def against_quantus(name: str, number: int, steps: int, rounds: int) -> None:
     apart = np.abs(np.array(theirs()) - own().numpy()).max()
     title = f"{name}, {number} images, {steps} steps, deletion and quantus.PixelFlipping"
     report(title, ratios(own, theirs, rounds), number * steps, f"; apart by at most {apart:.0e}")
+
+
+def of_maps(name: str, rounds: int, number: int = 4) -> None:
+    """Compare the imputation of ROAD, and correlations over random sets for several maps of one image."""
+    model = xw.load(name, device="cpu")
+    x = images_of(name, model, 1)
+    side, target = x.shape[-1], int(model.scores(x).argmax())
+    generator = torch.Generator().manual_seed(0)
+    small = torch.rand(number, 1, 12, 12, generator=generator)
+    maps = torch.nn.functional.interpolate(small, (side, side), mode="bilinear")
+    explanations = [Explanation(model, x, target, each) for each in maps]
+    given = {
+        "model": model.module, "x_batch": ((x - model.mean) / model.std).repeat(number, 1, 1, 1).numpy(),
+        "y_batch": np.full(number, target), "device": "cpu", "softmax": True,
+    }  # fmt: skip
+    options: dict[str, Any] = {"normalise": False, "disable_warnings": True}
+    ranks = ordering(maps[:1, 0])
+    counts = [round(share * side * side / 10) for share in range(1, 10)]
+    masks = ranks < torch.tensor(counts).view(-1, 1, 1)
+    indices = [np.flatnonzero(mask.numpy()) for mask in masks]
+
+    def theirs() -> None:
+        for each in indices:
+            quantus.perturb_func.noisy_linear_imputation(x[0].numpy(), each)
+
+    times = ratios(lambda: impute(x.expand(len(counts), -1, -1, -1), masks), theirs, rounds)
+    report(f"{name}, imputation of ROAD and quantus.perturb_func.noisy_linear_imputation", times, len(counts))
+    sets = 20
+    correlation = quantus.FaithfulnessCorrelation(
+        nr_runs=7 * sets,
+        subset_size=side * side // 10,
+        perturb_baseline=0.0,
+        return_aggregate=False,
+        **options,
+    )
+    metric = METRICS["sensitivity_n"].with_options(sets=sets)
+    times = ratios(
+        lambda: metric.score_several(explanations),
+        lambda: correlation(a_batch=maps.numpy(), **given),
+        rounds,
+    )
+    title = f"{name}, {number} maps of an image, sensitivity-n and quantus.FaithfulnessCorrelation"
+    report(title, times, number * 7 * sets)
 
 
 def against_bare(name: str, methods: list[str], rounds: int) -> None:
@@ -137,6 +184,7 @@ def main() -> None:
     quantus.helpers.asserts.assert_features_in_step = lambda **_: None
     for name in given.networks:
         against_bare(name, ["grad_cam"], given.rounds)
+        of_maps(name, given.rounds)
         for number in given.images:
             against_quantus(name, number, given.steps, given.rounds)
 

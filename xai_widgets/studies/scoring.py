@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import os
 import threading
+import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import CancelledError
 from dataclasses import replace
@@ -37,6 +38,8 @@ QUICK_METHODS = ("gradient", "guided_backprop", "integrated_gradients", "grad_ca
 QUICK_METRICS = ("deletion", "insertion")
 #: How often lost tasks are given to a cluster again.
 ATTEMPTS = 10
+#: Seconds after which an evaluation ends if all workers of its cluster were lost, and between looks at them.
+PATIENCE, POLL = 300.0, 10.0
 #: Most images in a task of a cluster, and least tasks for each worker.
 MOST_IMAGES, TASKS = 8, 4
 
@@ -292,12 +295,17 @@ def _compute_there(
     reason: BaseException | None = None
     left = {(name, image): cells for name, study in studies.items() for image, cells in _missing(study)}
     with tqdm(total=sum(map(len, left.values())), disable=not progress, unit="score") as bar:
-        for _ in range(ATTEMPTS):
+        for attempt in range(ATTEMPTS):
             if not left:
                 return
             try:
+                # A queue may take hours to start the first one; one that was lost comes back soon or never.
+                client.wait_for_workers(1, timeout=PATIENCE if attempt else None)
+            except distributed.TimeoutError as error:
+                reason = error
+                break
+            try:
                 # On every worker, so that it survives the loss of one.
-                client.wait_for_workers(1)
                 resident = client.scatter(bundle, broadcast=True, hash=False)
             except OSError as error:  # a worker was lost on the way
                 reason = error
@@ -307,7 +315,7 @@ def _compute_there(
                 cells = [cell for image in images for cell in left[name, image]]
                 future = client.submit(_score_on_worker, resident, name, cells, threads, pure=False)
                 futures[future] = name, images
-            for future in distributed.as_completed(futures):
+            for future in _completed(client, futures):
                 name, images = futures[future]
                 if future.status != "finished":
                     reason = future.exception() if future.status == "error" else reason
@@ -322,10 +330,28 @@ def _compute_there(
                 future.release()
     if not left:
         return
+    lost = (
+        f"no worker for {PATIENCE:.0f} s" if not client.nthreads() else f"no result after {ATTEMPTS} attempts"
+    )
     raise RuntimeError(
-        f"expected the workers to score {len(left)} more images, got no result after {ATTEMPTS} attempts"
+        f"expected the workers to score {len(left)} more images, got {lost}"
         + (f": {reason}" if reason else "")
     ) from reason
+
+
+def _completed(client: Any, futures: Iterable[Any]) -> Iterator[Any]:
+    """Yield futures as they are completed, until no worker is left for :data:`PATIENCE` seconds."""
+    distributed = optional("distributed", "evaluations on a cluster")
+    left, alone = list(futures), 0.0
+    while left and alone < PATIENCE:
+        began = time.monotonic()
+        try:
+            for future in distributed.as_completed(left, timeout=POLL):
+                left.remove(future)
+                yield future
+        except distributed.TimeoutError:
+            # Tasks without a worker wait for one, and are never completed.
+            alone = 0.0 if client.nthreads() else alone + time.monotonic() - began
 
 
 def _tasks(left: Iterable[tuple[str, int]], workers: int) -> Iterator[tuple[str, list[int]]]:

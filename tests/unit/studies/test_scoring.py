@@ -353,6 +353,37 @@ def _kill_workers_at_random(cluster, client, model, path):
         assert connection.execute("select count(*) from scores").fetchone()[0] == 24 * 5
 
 
+def test_an_evaluation_whose_workers_are_all_lost_ends_and_can_be_continued(model, tmp_path, monkeypatch):
+    distributed = pytest.importorskip("distributed")
+    from xai_widgets.studies import scoring
+
+    monkeypatch.setattr(scoring, "PATIENCE", 2.0)
+    monkeypatch.setattr(scoring, "POLL", 0.5)
+    started, ended, path = threading.Event(), threading.Event(), tmp_path / "scores.sqlite"
+
+    def slow(model, x, target):
+        started.set()
+        ended.wait(60)
+        return x.sum(1)
+
+    cluster = distributed.LocalCluster(
+        n_workers=1, threads_per_worker=1, processes=False, dashboard_address=None
+    )
+    with cluster, distributed.Client(cluster) as client:
+        thread = threading.Thread(target=lambda: started.wait(60) and cluster.scale(0))
+        thread.start()
+        try:
+            with pytest.raises(RuntimeError, match="to score 2 more images, got no worker for 2 s"):
+                evaluate(
+                    model, images(2), ["gradient", slow], QUICK, client=client, path=path, progress=False
+                )
+        finally:
+            ended.set()
+            thread.join()
+    found = evaluate(model, images(2), ["gradient", slow], QUICK, path=path, progress=False)
+    assert _scores(found) == _scores(evaluate(model, images(2), ["gradient", slow], QUICK, progress=False))
+
+
 def _scores(result):
     return {
         (row["model"], row["method"], row["image"], row["metric"]): (row["score"], row["error"])
