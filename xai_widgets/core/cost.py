@@ -145,6 +145,11 @@ def _count(model: ImageModel) -> PassCost:
     return PassCost(counter.multiply_adds, counter.values, counter.largest)
 
 
+def _convolution_flops(x: Tensor, weight: Tensor, *_: Any, out_val: Tensor, **__: Any) -> int:
+    """Return the operations of a convolution: two for each value and each weight that it is a product of."""
+    return 2 * out_val.numel() * weight[0].numel()
+
+
 class _Counter(TorchDispatchMode):
     """Counts multiply-adds, and the values that convolutions and matrix products return."""
 
@@ -152,7 +157,9 @@ class _Counter(TorchDispatchMode):
         super().__init__()
         from torch.utils.flop_counter import flop_registry
 
-        self._flops: dict[Any, Callable[..., int]] = flop_registry
+        # The convolution of folded passes is not in the registry of torch.
+        own = {torch.ops.aten.mkldnn_convolution: _convolution_flops}
+        self._flops: dict[Any, Callable[..., int]] = {**flop_registry, **own}
         self.multiply_adds = 0.0
         self.values = self.largest = 0
 

@@ -8,7 +8,7 @@ from torch.utils._python_dispatch import _len_torch_dispatch_stack
 
 from xai_widgets import load
 from xai_widgets.core import cost
-from xai_widgets.core.cost import GRADIENT, PER_VALUE, PassCost, affordable, pass_cost
+from xai_widgets.core.cost import GRADIENT, PER_VALUE, PassCost, affordable, operations_of, pass_cost
 from xai_widgets.core.hooks import record_outputs
 
 
@@ -78,3 +78,13 @@ def test_the_same_on_every_call():
     first, second = (wrap(settle(SharedInPlace())) for _ in range(2))
     first.scores(images(2))
     assert pass_cost(first) == pass_cost(second)
+
+
+@pytest.mark.skipif(not torch.backends.mkldnn.is_available(), reason="needs oneDNN")
+def test_a_convolution_of_a_folded_pass_counts_like_any_other():
+    x, weight = torch.rand(2, 4, 8, 8), torch.rand(6, 2, 3, 3)
+    with torch.no_grad():
+        plain = operations_of(lambda: torch.conv2d(x, weight, None, 1, 1, 1, 2))
+        folded = operations_of(lambda: torch.mkldnn_convolution(x, weight, None, [1, 1], [1, 1], [1, 1], 2))
+    assert plain == folded
+    assert plain.multiply_adds == 2 * 6 * 64 * 2 * 9
