@@ -11,6 +11,9 @@ import { answer, noiseOf, startEngine } from "./page/notebook.js";
  * @typedef {import("./page/notebook.js").Given} Given
  */
 
+/** A network that nothing shows for this time, ms, ends: a host may close a notebook without its models. */
+const GONE = 5000;
+
 /** @param {number} bytes */
 const megabytes = (bytes) => `${(bytes / 1e6).toFixed(1)} MB`;
 
@@ -24,6 +27,8 @@ function createNetwork(model, signal) {
 	const changes = new EventTarget();
 	let text = "";
 	let started = false;
+	let views = 0;
+	let timer = 0;
 	/** Ends the network that runs. */
 	let current = new AbortController();
 	/** @param {string} words */
@@ -48,6 +53,11 @@ function createNetwork(model, signal) {
 		text = "";
 		questions.ask("open");
 	};
+
+	function end() {
+		current.abort();
+		started = false;
+	}
 
 	/** @param {Given} given @param {DataView[]} arrays */
 	async function start(given, arrays) {
@@ -91,8 +101,14 @@ function createNetwork(model, signal) {
 	return {
 		changes,
 		text: () => text,
-		/** Starts it, unless it was started. */
-		start() {
+		/** Starts it, unless it was started; ends it some time after the last view is gone. @param {AbortSignal} view */
+		start(view) {
+			views += 1;
+			clearTimeout(timer);
+			view.addEventListener("abort", () => {
+				views -= 1;
+				if (views === 0) timer = setTimeout(end, GONE);
+			});
 			if (started) return;
 			started = true;
 			ask();
@@ -107,7 +123,7 @@ export default function networkView() {
 	const shown = view("xw-network-view", ({ signal, title, refresh, announce }) => {
 		const line = element("span", { class: "xw-network-line xw-muted" });
 		network?.changes.addEventListener("change", refresh, { signal });
-		network?.start();
+		network?.start(signal);
 		return {
 			head: element("div", {}, [title, line]),
 			content: [],
