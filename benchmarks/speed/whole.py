@@ -12,6 +12,7 @@ from typing import Any
 from benchmarks.speed.networks import Setting
 from xai_widgets import perturbation
 from xai_widgets.core.run import Run
+from xai_widgets.explorers.deletion import STEPS
 from xai_widgets.methods import METHODS
 from xai_widgets.studies.deletion import RANDOM, DeletionKey, DeletionStudy
 
@@ -35,7 +36,7 @@ def extremal(setting: Setting, areas: tuple[float, ...]) -> tuple[float, float]:
 
 def curves(setting: Setting) -> tuple[float, float]:
     """Compute the default curves of ``DeletionExplorer``, those of random orders included."""
-    study = DeletionStudy(setting.model, setting.x, {name: METHODS[name] for name in CURVES}, curve_steps=112)
+    study = DeletionStudy(setting.model, setting.x, {name: METHODS[name] for name in CURVES}, curve_steps=STEPS)
     keys = [DeletionKey(name, int(setting.target)) for name in (*CURVES, RANDOM)]
     start = time.process_time()
     found = study.compute(keys, progress=False)

@@ -39,8 +39,9 @@ DEFAULTS = DefaultMethods(
     spare=("gradient_x_attention", "gradient_x_input", "smoothgrad", "expected_gradients"),
 )
 
-#: Default steps of a curve: half of those of RISE, in half of the time.
-STEPS = 112
+#: Default steps of a curve, a quarter of those of RISE: on two photographs and EfficientNet-Lite0 the areas under curves
+#: of the gradient and Grad-CAM were within .002 of those of 224 steps.
+STEPS = 56
 
 
 class DeletionExplorer(DeletionDrawing):
@@ -70,7 +71,7 @@ class DeletionExplorer(DeletionDrawing):
     target : int, str or callable, optional
         The class or a target (see :mod:`xai_widgets.targets`). Default: the predicted class.
     steps : int, optional
-        Steps of a curve, 224 in RISE and 800 in MoRF. Default: 112, or the number of pixels if that is less. ABPC is a
+        Steps of a curve, 224 in RISE and 800 in MoRF. Default: 56, or the number of pixels if that is less. ABPC is a
         sum over the steps.
     kind : {"deletion", "flipping"}, default "deletion"
         Deletion and insertion of the probability, or MoRF and LeRF of the score before the softmax.

@@ -67,7 +67,7 @@ def test_defaults_are_smaller_for_large_images(model, photo):
     assert search_settings(small) == ExtremalSettings()
     assert search_settings(large).steps < ExtremalSettings().steps
     deletion = xw.DeletionExplorer(model, photo, start=False)
-    assert deletion.study.curve_steps == 112
+    assert deletion.study.curve_steps == 56
     inverse = xw.InverseExplorer(model, photo, start=False)
     assert len(inverse.slider.values) == 5
     comparison = xw.MaskComparison(model, photo, start=False)
