@@ -151,10 +151,10 @@ class AreaSearch:
         """Yield the best masks so far, again and again; they never get worse."""
         settings, best = self.settings, self._earlier_best(objective)
         first, last = settings.softness
-        for count, start in enumerate(self.starts, 1):
-            best = self._keep_best(objective, best, standardize(start), last)
-            if count % settings.scan == 0 or count == len(self.starts):
-                yield best
+        for begin in range(0, len(self.starts), settings.scan):
+            starts = self.starts[begin : begin + settings.scan]
+            best = self._keep_best(objective, best, torch.cat(list(map(standardize, starts)), 1), last)
+            yield best
         assert best is not None
         fields, adam = best.parameters, Adam(settings.learning_rate, betas=BETAS)
         idle = 0
@@ -168,9 +168,8 @@ class AreaSearch:
             best = self._keep_best(objective, best, fields, softness)
             if (step + 1) % (settings.every * settings.neighbor_exchange_every) == 0:
                 # Each area tries the best fields of its neighbors, and continues from the best of all.
-                parameters = best.parameters
-                for neighbors in (parameters.roll(1, 1), parameters.roll(-1, 1)):
-                    best = self._keep_best(objective, best, neighbors, softness)
+                neighbors = torch.cat([best.parameters.roll(1, 1), best.parameters.roll(-1, 1)], 1)
+                best = self._keep_best(objective, best, neighbors, softness)
                 fields = best.parameters
             yield best
             gain = (best.scores.values - before) / objective.score_range[:, None].clamp(min=1e-6)
@@ -191,7 +190,8 @@ class AreaSearch:
         areas = self._areas
 
         def make(fields: Tensor, some: slice | None) -> Tensor:
-            own = areas if some is None else areas.flatten()[some, None]
+            candidates = fields.shape[1] // areas.shape[1]
+            own = areas.repeat(1, candidates) if some is None else areas.flatten()[some, None]
             smooth = self.smooth(fields)
             return area_constrained_mask(standardize(smooth).flatten(2), own, softness).view_as(smooth)
 

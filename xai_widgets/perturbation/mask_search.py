@@ -114,18 +114,27 @@ def binarize(masks: Tensor, areas: Iterable[float]) -> Tensor:
     """
     flat = masks.flatten(2)
     binary = torch.zeros_like(flat)
-    order = flat.argsort(dim=2, descending=True, stable=True)
     for index, area in enumerate(areas):
-        binary[:, index].scatter_(1, order[:, index, : pixel_count(area, flat.shape[2])], 1.0)
+        values, count = flat[:, index], pixel_count(area, flat.shape[2])
+        # Selecting the lowest value inside is several times faster than sorting.
+        lowest = values.kthvalue(values.shape[1] - count + 1, dim=1, keepdim=True).values
+        above, equal = values > lowest, values == lowest
+        left = count - above.sum(1, keepdim=True)
+        binary[:, index] = (above | (equal & (equal.cumsum(1) <= left))).to(binary.dtype)
     return binary.view_as(masks)
 
 
 def keep_best(
     objective: MaskObjective, best: BestMasks | None, smooth: Tensor, parameters: Tensor, areas: list[float]
 ) -> BestMasks:
-    """Binarize and score smooth masks, and return the better ones of these and the best so far, area by area."""
-    masks = binarize(smooth, areas)
-    new = BestMasks(masks, objective.score(masks), smooth, parameters)
+    """Binarize and score smooth masks, and return the better ones of these and the best so far, area by area.
+
+    There may be several candidates for each area: (N, K A, ...) smooth masks and parameters, those of the first
+    candidate of all areas first.
+    """
+    number = smooth.shape[1] // len(areas)
+    masks = binarize(smooth, areas * number)
+    new = _best_candidates(BestMasks(masks, objective.score(masks), smooth, parameters), len(areas))
     if best is None:
         return new
     better = new.scores.values > best.scores.values
@@ -135,6 +144,21 @@ def keep_best(
         _where(better, new.smooth, best.smooth),
         _where(better, new.parameters, best.parameters),
     )
+
+
+def _best_candidates(every: BestMasks, count: int) -> BestMasks:
+    """Return the best of the candidates (N, K A, ...) for each of ``count`` areas; of equal ones the first."""
+    if every.masks.shape[1] == count:
+        return every
+    chosen = every.scores.values.unflatten(1, (-1, count)).argmax(1)
+
+    def pick(values: Tensor) -> Tensor:
+        candidates = values.unflatten(1, (-1, count))
+        index = chosen.view(len(chosen), 1, count, *[1] * (values.ndim - 2))
+        return candidates.gather(1, index.expand(-1, 1, -1, *values.shape[2:]))[:, 0]
+
+    scores = MaskScores(*map(pick, every.scores))
+    return BestMasks(pick(every.masks), scores, pick(every.smooth), pick(every.parameters))
 
 
 def _where(better: Tensor, new: Tensor, old: Tensor) -> Tensor:
