@@ -19,7 +19,7 @@ from xai_widgets.perturbation.area_search import AreaSettings
 #: Seconds for an explorer.
 PATIENCE = 90
 #: A search of few steps.
-SEARCH = AreaSettings(steps=4, every=2, scan=2)
+SEARCH = AreaSettings(steps=4, scan=2)
 AREAS = (0.1, 0.3)
 #: Contrasts of the images of a concept.
 CONTRASTS = torch.linspace(0.6, 1, 10).view(-1, 1, 1, 1)

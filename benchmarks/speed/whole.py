@@ -36,7 +36,9 @@ def extremal(setting: Setting, areas: tuple[float, ...]) -> tuple[float, float]:
 
 def curves(setting: Setting) -> tuple[float, float]:
     """Compute the default curves of ``DeletionExplorer``, those of random orders included."""
-    study = DeletionStudy(setting.model, setting.x, {name: METHODS[name] for name in CURVES}, curve_steps=STEPS)
+    study = DeletionStudy(
+        setting.model, setting.x, {name: METHODS[name] for name in CURVES}, curve_steps=STEPS
+    )
     keys = [DeletionKey(name, int(setting.target)) for name in (*CURVES, RANDOM)]
     start = time.process_time()
     found = study.compute(keys, progress=False)

@@ -16,7 +16,7 @@ COUNTS = [1, 4, 16, 80]
 SHOW = """
 explorer = xw.ChannelExplorer(
     model, image, images=others, layer="stage3", channels=[1, 4, 16, 80], rows=5, patches=2,
-    settings=AreaSettings(steps=4, every=2),
+    settings=AreaSettings(steps=4),
 )
 explorer
 """

@@ -13,7 +13,7 @@ image = scenes.scene(2, split="test").image
 AREAS = [0.05, 0.1, 0.2, 0.4]
 SHOW = """
 explorer = xw.ExtremalExplorer(
-    model, image, areas=[0.05, 0.1, 0.2, 0.4], tau=0.01, settings=ExtremalSettings(steps=4, every=2, scan=2)
+    model, image, areas=[0.05, 0.1, 0.2, 0.4], tau=0.01, settings=ExtremalSettings(steps=4, scan=2)
 )
 explorer
 """
@@ -33,7 +33,7 @@ def stand(module, given):
         assert permits.acquire(timeout=600)
 model.module.register_forward_pre_hook(stand)
 explorer = xw.ExtremalExplorer(
-    model, image, areas=[0.1, 0.3], settings=ExtremalSettings(steps=6, every=1, scan=2)
+    model, image, areas=[0.1, 0.3], settings=ExtremalSettings(steps=6, scan=2)
 )
 explorer
 """

@@ -18,7 +18,7 @@ from xai_widgets.perturbation.extremal import ExtremalSettings, extremal
 model = xw.load("scenes_vgg")
 network = copy.deepcopy(model.module).eval()
 image = scenes.scene(2, split="test").image
-settings = ExtremalSettings(steps=12, every=2, scan=3)
+settings = ExtremalSettings(steps=12, scan=3)
 
 def painted():
     mask = explorer.brush.mask

@@ -177,8 +177,8 @@ def _perturbations() -> list[Call]:
         Call("P.class_channels", (("result('channels')", "[result('channels')]"),), {}),
         Call("result('rise').saliency", (("None", "1", "torch.tensor([2])"),), {}),
         Call("P.ExtremalSettings", (), {
-            "steps": ("3",), "learning_rate": ("0.3",), "softness": ("(0.3, 0.1)",), "grid": ("4",), "sigma": ("0.05",),
-            "scan": ("2",), "every": ("1",), "neighbor_exchange_every": ("1",), "patience": ("2",), "tolerance": ("0.001",),
+            "steps": ("3",), "lengths": ("(0.2, 0.6)",), "softness": ("(0.3, 0.1)",), "grid": ("4",), "sigma": ("0.05",),
+            "scan": ("2",), "neighbor_exchange_every": ("1",), "patience": ("2",), "tolerance": ("0.001",),
         }),
         Call("P.MeaningfulSettings", (), {
             "steps": ("3",), "learning_rate": ("0.1",), "l1": ("1e-4",), "l2": ("0.01",), "beta": ("3.0",),

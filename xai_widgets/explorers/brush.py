@@ -103,7 +103,7 @@ class PerturbationBrush(BrushEdits):
         "Refine" sends the network again if its scores have changed. Needs the extra "onnx"; the program that runs the
         network takes 4 MB.
     settings : AreaSettings, optional
-        Settings of the search of "Refine". Default: ``AreaSettings(scan=9)``, with ``steps=60`` for an image of more
+        Settings of the search of "Refine". Default: ``AreaSettings(scan=9)``, with ``steps=20`` for an image of more
         than 128 x 128 pixels.
     seed : int, default 0
         Seed of the noise.

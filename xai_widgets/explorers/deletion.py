@@ -39,8 +39,8 @@ DEFAULTS = DefaultMethods(
     spare=("gradient_x_attention", "gradient_x_input", "smoothgrad", "expected_gradients"),
 )
 
-#: Default steps of a curve, a quarter of those of RISE: on two photographs and EfficientNet-Lite0 the areas under curves
-#: of the gradient and Grad-CAM were within .002 of those of 224 steps.
+#: Default steps of a curve, a quarter of those of RISE: on two photographs and EfficientNet-Lite0 the areas under the
+#: curves of the gradient and of Grad-CAM were within .002 of those of 224 steps.
 STEPS = 56
 
 

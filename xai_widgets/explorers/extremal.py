@@ -73,7 +73,7 @@ class ExtremalExplorer(SearchExplorer):
     layer : str, optional
         Layer whose activation is masked at first. Default: the image is masked.
     settings : ExtremalSettings, optional
-        Settings of the search. Default: ``ExtremalSettings()``, with ``steps=60, scan=5`` for an image of more than
+        Settings of the search. Default: ``ExtremalSettings()``, with ``steps=20, scan=5`` for an image of more than
         128 x 128 pixels; the button continues the search.
     tau : float, default 1.0
         Share of the score that is enough for a*.

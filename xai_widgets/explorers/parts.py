@@ -136,7 +136,7 @@ def is_large(x: Tensor) -> bool:
 
 def search_settings(x: Tensor) -> ExtremalSettings:
     """Return the settings of a search of masks on an image: fewer steps where each takes longer."""
-    return ExtremalSettings(steps=60, scan=5) if is_large(x) else ExtremalSettings()
+    return ExtremalSettings(steps=20, scan=5) if is_large(x) else ExtremalSettings()
 
 
 def image_names(images: Any, names: Sequence[str] | None = None) -> list[str]:

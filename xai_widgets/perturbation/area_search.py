@@ -6,8 +6,9 @@ instead of by the penalty of their equation 4. The mask is where a field u over 
     m(u) = sigmoid((u + b) / T),   b such that mean m = a
 
 Every step is a mask of area a, for T -> 0 a binary one, so that the optimized mask is close to the scored one. The
-field is a coarse grid, upsampled to the pixels by a Gaussian, so that its level sets are smooth. There is no weight to
-choose, and Adam does not depend on the scale of the scores: the same settings serve every network.
+field is a coarse grid, upsampled to the pixels by a Gaussian, so that its level sets are smooth. A step is a line
+search: the field moves along its normalized gradient by the length whose binary mask scores best. There is no weight to
+choose, and nothing depends on the scale of the scores: the same settings serve every network.
 """
 
 from __future__ import annotations
@@ -25,15 +26,14 @@ from xai_widgets.core.cost import GRADIENT
 from xai_widgets.core.guard import outside_inference
 from xai_widgets.core.precision import outside_autocast
 from xai_widgets.core.validation import check_fields, dimensions, integer, number, numbers, tensor
-from xai_widgets.ops.adam import Adam
 from xai_widgets.ops.blur import gaussian_matrix
-from xai_widgets.perturbation.mask_search import MOST_CELLS, MakeMasks, MaskObjective, keep_best
+from xai_widgets.perturbation.mask_search import MOST_CELLS, MakeMasks, MaskObjective, better, scored
 from xai_widgets.perturbation.scored_masks import BestMasks, SearchResult
 
 AnySettings = TypeVar("AnySettings", bound="AreaSettings")
 
-#: Decay rates of Adam: short memories, because earlier gradients are those of softer masks.
-BETAS = (0.5, 0.9)
+#: Share of the earlier directions in a step: little, because their gradients are those of softer masks.
+MOMENTUM = 0.5
 
 
 @dataclass(frozen=True)
@@ -42,10 +42,10 @@ class AreaSettings:
 
     Attributes
     ----------
-    steps : int, default 150
-        Gradient steps, at least 1; more make better masks.
-    learning_rate : float, default 0.3
-        Learning rate of Adam, in standard deviations of the field.
+    steps : int, default 30
+        Gradient steps, at least 1; more make better masks. After each, the best masks so far are a snapshot.
+    lengths : sequence of float, default (0.15, 0.45, 1.2)
+        Lengths of a step, in standard deviations of the field. Each step tries all, by the scores of the binary masks.
     softness : (float, float), default (0.3, 0.1)
         T at the first and at the last step, in standard deviations of the field; it falls geometrically.
     grid : int, default 16
@@ -54,50 +54,48 @@ class AreaSettings:
         Standard deviation of the Gaussian that upsamples the field, as a share of the side.
     scan : int, default 7
         The search starts from the best of ``scan`` x ``scan`` discs spread over the image.
-    every : int, default 5
-        Steps between two snapshots, in which the masks are binarized and scored.
-    neighbor_exchange_every : int, default 4
-        Snapshots between two exchanges, in which each area tries the fields of the next smaller and larger area.
-    patience : int, default 8
-        The search ends after this many snapshots in which no mask improved by ``tolerance``.
+    neighbor_exchange_every : int, default 5
+        Steps between two exchanges, in which each area tries the fields of the next smaller and larger area.
+    patience : int, default 12
+        The search ends after this many steps in which no mask improved by ``tolerance``.
     tolerance : float, default 1e-3
         As a share of the difference that the perturbation makes to the score.
     """
 
-    steps: int = 150
-    learning_rate: float = 0.3
+    steps: int = 30
+    lengths: tuple[float, ...] = (0.15, 0.45, 1.2)
     softness: tuple[float, float] = (0.3, 0.1)
     grid: int = 16
     sigma: float = 0.05
     scan: int = 7
-    every: int = 5
-    neighbor_exchange_every: int = 4
-    patience: int = 8
+    neighbor_exchange_every: int = 5
+    patience: int = 12
     tolerance: float = 1e-3
 
     def __post_init__(self) -> None:
-        check_fields(self, integer, "steps", "every", "neighbor_exchange_every", "patience", low=1)
+        check_fields(self, integer, "steps", "neighbor_exchange_every", "patience", low=1)
         check_fields(self, integer, "grid", "scan", low=1, high=MOST_CELLS)
-        check_fields(self, number, "learning_rate", "sigma", above=0)
+        check_fields(self, number, "sigma", above=0)
         check_fields(self, number, "tolerance", low=0)
         first, last = numbers(self.softness, "softness", length=2, above=0)
         if first < last:
             raise ValueError(f"expected softness as two numbers that do not rise, got {(first, last)}")
         object.__setattr__(self, "softness", (first, last))
+        object.__setattr__(self, "lengths", tuple(numbers(self.lengths, "lengths", above=0)))
 
     def within(self: AnySettings, passes: float) -> AnySettings:
-        """Return settings that take at most so many passes for each mask, but at least 40 steps from 5 x 5 discs.
+        """Return settings that take at most so many passes for each mask, but at least 12 steps from 5 x 5 discs.
 
         Parameters
         ----------
         passes : float
             Forward passes; one with a gradient counts as three.
         """
-        each = GRADIENT + 2 / self.every
+        each = GRADIENT + len(self.lengths)
         if self.scan**2 + each * self.steps <= passes:
             return self
         scan = min(self.scan, 5)
-        steps = max(40, int((passes - scan**2) / each))
+        steps = max(12, int((passes - scan**2) / each))
         return replace(self, scan=scan, steps=min(self.steps, steps))
 
     def image_search(
@@ -143,9 +141,8 @@ class AreaSearch:
 
     @property
     def snapshots(self) -> int:
-        """Maximum number of snapshots: one every ``scan`` starts, then one every ``every`` steps."""
-        settings = self.settings
-        return -(-len(self.starts) // settings.scan) + -(-settings.steps // settings.every)
+        """Maximum number of snapshots: one every ``scan`` starts, then one after each step."""
+        return -(-len(self.starts) // self.settings.scan) + self.settings.steps
 
     def run(self, objective: MaskObjective) -> Iterator[BestMasks]:
         """Yield the best masks so far, again and again; they never get worse."""
@@ -153,23 +150,24 @@ class AreaSearch:
         first, last = settings.softness
         for begin in range(0, len(self.starts), settings.scan):
             starts = self.starts[begin : begin + settings.scan]
-            best = self._keep_best(objective, best, torch.cat(list(map(standardize, starts)), 1), last)
+            best = better(self._scored(objective, [standardize(start) for start in starts], last), best)
             yield best
         assert best is not None
-        fields, adam = best.parameters, Adam(settings.learning_rate, betas=BETAS)
+        fields, direction = best.parameters, torch.zeros_like(best.parameters)
         idle = 0
         for step in range(settings.steps):
             softness = first * (last / first) ** (step / max(1, settings.steps - 1))
-            ascent = adam.step(-objective.gradient(fields, self._make_masks(softness), step))
-            fields = standardize(fields + ascent)
-            if (step + 1) % settings.every and step + 1 < settings.steps:
-                continue
-            before = best.scores.values
-            best = self._keep_best(objective, best, fields, softness)
-            if (step + 1) % (settings.every * settings.neighbor_exchange_every) == 0:
+            # Always as in step 0: the images that are scored are not mirrored.
+            gradient = objective.gradient(fields, self._make_masks(softness), 0)
+            direction = standardize(MOMENTUM * direction + (1 - MOMENTUM) * standardize(gradient))
+            moved = [standardize(fields + length * direction) for length in settings.lengths]
+            new = self._scored(objective, moved, softness)
+            # A step goes on from the best length, also where that is worse than an earlier mask.
+            before, fields, best = best.scores.values, new.parameters, better(new, best)
+            if (step + 1) % settings.neighbor_exchange_every == 0:
                 # Each area tries the best fields of its neighbors, and continues from the best of all.
-                neighbors = torch.cat([best.parameters.roll(1, 1), best.parameters.roll(-1, 1)], 1)
-                best = self._keep_best(objective, best, neighbors, softness)
+                neighbors = [best.parameters.roll(shift, 1) for shift in (1, -1)]
+                best = better(self._scored(objective, neighbors, softness), best)
                 fields = best.parameters
             yield best
             gain = (best.scores.values - before) / objective.score_range[:, None].clamp(min=1e-6)
@@ -197,11 +195,10 @@ class AreaSearch:
 
         return make
 
-    def _keep_best(
-        self, objective: MaskObjective, best: BestMasks | None, fields: Tensor, softness: float
-    ) -> BestMasks:
-        masks = self._make_masks(softness)(fields, None)
-        return keep_best(objective, best, masks, fields, self.areas)
+    def _scored(self, objective: MaskObjective, candidates: Sequence[Tensor], softness: float) -> BestMasks:
+        """Return the best masks of candidate fields (N, A, ...), area by area."""
+        fields = torch.cat(list(candidates), 1)
+        return scored(objective, self._make_masks(softness)(fields, None), fields, self.areas)
 
     def _earlier_best(self, objective: MaskObjective) -> BestMasks | None:
         earlier = self.earlier

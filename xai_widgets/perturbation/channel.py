@@ -127,7 +127,7 @@ class ChannelExtremal(SearchResult):
     cost=Cost(1, 0, "steps of each number of channels", 1, 1, note="from the layer on"),
     guarantees="masks of exactly the numbers of channels",
     limits="As coarse as its layer; slower on layers that some path through the network bypasses.",
-    quick={"channels": (1, 3), "settings": AreaSettings(steps=4, every=2)},
+    quick={"channels": (1, 3), "settings": AreaSettings(steps=4)},
     signed=False,
 )
 @without_inference_mode

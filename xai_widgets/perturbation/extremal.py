@@ -89,7 +89,7 @@ class Extremal(SearchResult):
     ),
     guarantees="masks of exactly their area",
     limits="The search may end in a local optimum; the map sums a few areas, one mask each.",
-    quick={"areas": (0.1, 0.3), "settings": ExtremalSettings(steps=4, every=2, scan=2)},
+    quick={"areas": (0.1, 0.3), "settings": ExtremalSettings(steps=4, scan=2)},
     signed=False,
 )
 @without_inference_mode

@@ -124,42 +124,39 @@ def binarize(masks: Tensor, areas: Iterable[float]) -> Tensor:
     return binary.view_as(masks)
 
 
-def keep_best(
-    objective: MaskObjective, best: BestMasks | None, smooth: Tensor, parameters: Tensor, areas: list[float]
-) -> BestMasks:
-    """Binarize and score smooth masks, and return the better ones of these and the best so far, area by area.
+def scored(objective: MaskObjective, smooth: Tensor, parameters: Tensor, areas: list[float]) -> BestMasks:
+    """Binarize and score smooth masks (N, K A, ...), K candidates of all areas, and return the best of each area.
 
-    There may be several candidates for each area: (N, K A, ...) smooth masks and parameters, those of the first
-    candidate of all areas first.
+    Parameters have the same order: those of all areas of the first candidate first. Of equal candidates the first is
+    returned.
     """
-    number = smooth.shape[1] // len(areas)
-    masks = binarize(smooth, areas * number)
-    new = _best_candidates(BestMasks(masks, objective.score(masks), smooth, parameters), len(areas))
+    masks = binarize(smooth, areas * (smooth.shape[1] // len(areas)))
+    every = BestMasks(masks, objective.score(masks), smooth, parameters)
+    if masks.shape[1] == len(areas):
+        return every
+    chosen = every.scores.values.unflatten(1, (-1, len(areas))).argmax(1, keepdim=True)
+
+    def pick(values: Tensor) -> Tensor:
+        index = chosen.view(*chosen.shape, *[1] * (values.ndim - 2))
+        candidates = values.unflatten(1, (-1, len(areas)))
+        return candidates.gather(1, index.expand(-1, -1, -1, *values.shape[2:]))[:, 0]
+
+    scores = MaskScores(*map(pick, every.scores))
+    return BestMasks(pick(masks), scores, pick(smooth), pick(parameters))
+
+
+def better(new: BestMasks, best: BestMasks | None) -> BestMasks:
+    """Return the new masks where they score higher than the best so far, area by area."""
     if best is None:
         return new
-    better = new.scores.values > best.scores.values
+    higher = new.scores.values > best.scores.values
     return BestMasks(
-        _where(better, new.masks, best.masks),
-        MaskScores(*(_where(better, *pair) for pair in zip(new.scores, best.scores, strict=True))),
-        _where(better, new.smooth, best.smooth),
-        _where(better, new.parameters, best.parameters),
+        _where(higher, new.masks, best.masks),
+        MaskScores(*(_where(higher, *pair) for pair in zip(new.scores, best.scores, strict=True))),
+        _where(higher, new.smooth, best.smooth),
+        _where(higher, new.parameters, best.parameters),
     )
 
 
-def _best_candidates(every: BestMasks, count: int) -> BestMasks:
-    """Return the best of the candidates (N, K A, ...) for each of ``count`` areas; of equal ones the first."""
-    if every.masks.shape[1] == count:
-        return every
-    chosen = every.scores.values.unflatten(1, (-1, count)).argmax(1)
-
-    def pick(values: Tensor) -> Tensor:
-        candidates = values.unflatten(1, (-1, count))
-        index = chosen.view(len(chosen), 1, count, *[1] * (values.ndim - 2))
-        return candidates.gather(1, index.expand(-1, 1, -1, *values.shape[2:]))[:, 0]
-
-    scores = MaskScores(*map(pick, every.scores))
-    return BestMasks(pick(every.masks), scores, pick(every.smooth), pick(every.parameters))
-
-
-def _where(better: Tensor, new: Tensor, old: Tensor) -> Tensor:
-    return torch.where(better.view(*better.shape, *[1] * (new.ndim - 2)), new, old)
+def _where(higher: Tensor, new: Tensor, old: Tensor) -> Tensor:
+    return torch.where(higher.view(*higher.shape, *[1] * (new.ndim - 2)), new, old)

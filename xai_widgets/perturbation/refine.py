@@ -194,7 +194,7 @@ class _Refinement:
     @property
     def snapshots(self) -> int:
         """Maximum number of snapshots: of the painted mask, of the rows of discs, and of the search."""
-        return 2 + self.settings.scan + -(-self.settings.steps // self.settings.every)
+        return 2 + self.settings.scan + self.settings.steps
 
     def steps(self) -> Iterator[Refined]:
         """Yield the best mask so far, again and again; it never gets worse."""

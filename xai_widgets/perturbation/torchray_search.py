@@ -23,7 +23,7 @@ from torch import Tensor
 
 from xai_widgets.core.guard import outside_inference
 from xai_widgets.core.validation import check_fields, integer, number
-from xai_widgets.perturbation.mask_search import MOST_CELLS, MaskObjective, keep_best
+from xai_widgets.perturbation.mask_search import MOST_CELLS, MaskObjective, better, scored
 from xai_widgets.perturbation.scored_masks import BestMasks, SearchResult
 
 
@@ -189,5 +189,7 @@ class TorchRaySearch:
             weight *= settings.growth
             if (step + 1) % settings.every == 0 or step + 1 == settings.steps:
                 with torch.no_grad():
-                    best = keep_best(objective, best, make_masks(parameters, None), parameters, self.areas)
+                    best = better(
+                        scored(objective, make_masks(parameters, None), parameters, self.areas), best
+                    )
                 yield best

@@ -22,7 +22,7 @@ from xai_widgets.studies.masks import Patches
 from xai_widgets.studies.study import Study
 
 #: Settings of the search by default: a class needs its sets on average only.
-SETTINGS = AreaSettings(steps=20, every=5)
+SETTINGS = AreaSettings(steps=6)
 #: Images that are searched at once.
 AT_ONCE = 4
 
@@ -127,7 +127,7 @@ class ClassChannelStudy(Study[ClassChannelKey, ClassChannels]):
 
     def _snapshots(self) -> int:
         """Return the largest number of snapshots of one search."""
-        return 1 + -(-self.settings.steps // self.settings.every)
+        return 1 + self.settings.steps
 
     def patches(self, layer: str) -> Patches | None:
         """Return the patches of a layer; None before they are known."""

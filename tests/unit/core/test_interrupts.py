@@ -34,7 +34,7 @@ def attribution(name):
 
 
 def searched(model, x):
-    settings = ExtremalSettings(steps=2, every=1)
+    settings = ExtremalSettings(steps=2)
     return extremal(model, x, 1, areas=[0.1, 0.5], settings=settings).result(progress=False).masks
 
 

@@ -52,7 +52,7 @@ def test_maps_have_the_positions_of_the_layer(name):
 def test_channels_and_positions_can_be_masked(name):
     case, model = CASES[name], build(name)
     x = photographs(model, 1)
-    settings = {"steps": 4, "every": 2}
+    settings = {"steps": 4}
     channels = channel_extremal(model, x, 1, channels=(1, 2), settings=AreaSettings(**settings)).result(
         progress=False
     )

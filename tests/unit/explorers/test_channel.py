@@ -17,7 +17,7 @@ from xai_widgets.perturbation.channel import channel_extremal
 from xai_widgets.perturbation.scored_masks import Variant
 
 PATIENCE = 60
-QUICK = AreaSettings(steps=8, every=2, neighbor_exchange_every=2)
+QUICK = AreaSettings(steps=8, neighbor_exchange_every=2)
 
 
 @pytest.fixture(autouse=True)

@@ -12,7 +12,7 @@ from xai_widgets.perturbation.area_search import AreaSettings
 from xai_widgets.perturbation.channel import channel_extremal, class_channels
 
 PATIENCE = 60
-QUICK = AreaSettings(steps=8, every=2, neighbor_exchange_every=2)
+QUICK = AreaSettings(steps=8, neighbor_exchange_every=2)
 
 
 @pytest.fixture

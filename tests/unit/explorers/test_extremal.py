@@ -20,7 +20,7 @@ from xai_widgets.perturbation.scored_masks import Variant
 
 PATIENCE = 60
 AREAS = (0.1, 0.25, 0.5)
-QUICK = ExtremalSettings(steps=8, every=2, neighbor_exchange_every=2, scan=2)
+QUICK = ExtremalSettings(steps=8, neighbor_exchange_every=2, scan=2)
 
 
 @pytest.fixture(autouse=True)

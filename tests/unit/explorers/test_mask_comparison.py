@@ -13,7 +13,7 @@ from xai_widgets.perturbation.mask_search import pixel_count
 
 PATIENCE = 60
 AREAS = (0.1, 0.25, 0.5)
-QUICK = ExtremalSettings(steps=4, every=2, neighbor_exchange_every=2, scan=2)
+QUICK = ExtremalSettings(steps=4, neighbor_exchange_every=2, scan=2)
 
 
 def mine(model, x, target):

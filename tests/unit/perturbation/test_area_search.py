@@ -17,7 +17,7 @@ from xai_widgets.perturbation.area_search import (
     area_constrained_mask,
     standardize,
 )
-from xai_widgets.perturbation.mask_search import keep_best
+from xai_widgets.perturbation.mask_search import scored
 from xai_widgets.perturbation.scored_masks import MaskScores, SearchResult
 
 PIXELS = 24
@@ -91,7 +91,7 @@ def test_a_constant_field_is_a_constant_mask_without_nan():
     assert torch.isfinite(gradient).all()
 
 
-@pytest.mark.parametrize("name", ["steps", "grid", "scan", "every", "neighbor_exchange_every", "patience"])
+@pytest.mark.parametrize("name", ["steps", "grid", "scan", "neighbor_exchange_every", "patience"])
 def test_counts_below_one_are_refused(name):
     with pytest.raises(ValueError, match=f"expected {name} to be an integer .*, got 0") as error:
         AreaSettings(**{name: 0})
@@ -104,7 +104,8 @@ def test_counts_below_one_are_refused(name):
         {"softness": (0.1, 0.3)},
         {"softness": (0.1, 0.0)},
         {"softness": (0.1,)},
-        {"learning_rate": 0.0},
+        {"lengths": (0.1, 0.0)},
+        {"lengths": ()},
         {"sigma": -1.0},
         {"tolerance": -1e-9},
     ],
@@ -198,7 +199,7 @@ def test_earlier_masks_are_replaced_by_better_ones_only():
     weights = torch.randn(6, 6, generator=torch.Generator().manual_seed(2))
     objective, start = Sum(weights), torch.randn(1, 2, 6, 6, generator=torch.Generator().manual_seed(3))
     areas = [0.25, 0.5]
-    best = keep_best(objective, None, weights.expand(1, 2, -1, -1), start, areas)
+    best = scored(objective, weights.expand(1, 2, -1, -1), start, areas)
     *_, last = search(objective, areas, [start], AreaSettings(steps=3), earlier=result(best, areas))
     assert torch.equal(last.masks, best.masks)
     # Masks of other areas are ignored.
@@ -210,7 +211,7 @@ def test_an_area_takes_over_the_field_of_its_neighbor():
     """One area starts with the best field and one with the worst; the exchange gives both the best."""
     weights = torch.randn(6, 6, generator=torch.Generator().manual_seed(4))
     start = torch.stack([weights, -weights])[None]
-    options = AreaSettings(steps=1, every=1, neighbor_exchange_every=1, learning_rate=1e-9)
+    options = AreaSettings(steps=1, neighbor_exchange_every=1, lengths=[1e-9])
     *_, last = search(Sum(weights), [0.25, 0.5], [start], options)
     ranked = weights.flatten().sort(descending=True).values
     assert_close(last.scores.values[0], torch.stack([ranked[:9].sum(), ranked[:18].sum()]))

@@ -36,7 +36,7 @@ RUNS = {
     "kernel_shap": (lambda model, x: kernel_shap(model, x, 1, segments=SEGMENTS), 32, 16),
     "prediction_difference": (lambda model, x: prediction_difference(model, x, 1, patch=4), 3, 1),
     "noise_mask": (lambda model, x: noise_mask(model, x), 1500, 50),
-    "extremal": (lambda model, x: extremal(model, x, 1, areas=[0.5]), 7 + 30, 5 + 8),
+    "extremal": (lambda model, x: extremal(model, x, 1, areas=[0.5]), 7 + 30, 5 + 12),
 }
 
 
@@ -63,11 +63,11 @@ def test_numbers_that_are_given_are_kept(model, expensive):
 def test_settings_within_a_number_of_passes():
     settings = ExtremalSettings()
     assert settings.within(10_000) is settings
-    fewer = settings.within(300)
+    fewer = settings.within(150)
     assert isinstance(fewer, ExtremalSettings)
-    assert settings.steps > fewer.steps > settings.within(0).steps == 40
-    each = cost.GRADIENT + 2 / settings.every
-    assert 300 - each < fewer.scan**2 + each * fewer.steps <= 300
+    assert settings.steps > fewer.steps > settings.within(0).steps == 12
+    each = cost.GRADIENT + len(settings.lengths)
+    assert 150 - each < fewer.scan**2 + each * fewer.steps <= 150
 
 
 def test_few_steps_of_a_noise_mask_have_a_higher_learning_rate():

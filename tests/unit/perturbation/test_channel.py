@@ -20,7 +20,7 @@ from xai_widgets.perturbation.channel import (
     octaves,
 )
 
-QUICK = AreaSettings(steps=8, every=2, neighbor_exchange_every=2)
+QUICK = AreaSettings(steps=8, neighbor_exchange_every=2)
 VARIANTS = ["preserve", "delete", "hybrid", "contrastive"]
 COUNTS = (1, 3, 5)
 
@@ -279,7 +279,7 @@ def test_a_call_of_a_shared_module_is_a_layer():
 
 def test_it_resumes_from_an_earlier_result_and_never_gets_worse(model):
     x = images(2)
-    first = run(model, x, 1, settings=AreaSettings(steps=2, every=1))
+    first = run(model, x, 1, settings=AreaSettings(steps=2))
     second = run(model, x, 1, start=first)
     assert (second.scores >= first.scores - rounding(first.scores)).all()
     # For another class the masks are scored anew.
@@ -335,9 +335,9 @@ def test_a_cancel_keeps_what_was_found_and_the_total_is_the_number_of_snapshots(
         begun.cancel()
     assert begun.done == 1
     assert torch.isfinite(begun.result(progress=False).class_scores).all()
-    begun = channel_extremal(model, images(2), settings=AreaSettings(steps=7, every=2, patience=99))
+    begun = channel_extremal(model, images(2), settings=AreaSettings(steps=7, patience=99))
     begun.result(progress=False)
-    assert begun.done == begun.total == 1 + 4
+    assert begun.done == begun.total == 1 + 7
 
 
 @given(st.integers(0, 1000), st.sampled_from(VARIANTS))

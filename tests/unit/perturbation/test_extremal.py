@@ -21,7 +21,7 @@ from xai_widgets.perturbation.extremal import Extremal, ExtremalSettings, extrem
 from xai_widgets.perturbation.mask_search import binarize
 
 #: Quick, with several snapshots of starts and steps and an exchange.
-QUICK = ExtremalSettings(steps=8, every=2, neighbor_exchange_every=2, scan=2)
+QUICK = ExtremalSettings(steps=8, neighbor_exchange_every=2, scan=2)
 TORCHRAY = dataclasses.replace(ExtremalSettings.torchray(), steps=4, grid=2, sigma=3.0, every=2)
 AREAS = (0.1, 0.25, 0.5)
 VARIANTS = ["preserve", "delete", "hybrid", "contrastive"]
@@ -179,7 +179,7 @@ def test_resuming_from_a_result_is_never_worse(model, variant):
 
 
 def test_the_masks_of_a_result_are_kept_even_if_its_parameters_lead_elsewhere(model):
-    options = dataclasses.replace(QUICK, steps=1, learning_rate=1e-9)
+    options = dataclasses.replace(QUICK, steps=1, lengths=[1e-9])
     first = run(model, images(1))
     lost = dataclasses.replace(first, parameters=-first.parameters)
     made = run(model, images(1), first.target, settings=options, start=lost)
@@ -198,7 +198,7 @@ def test_a_mask_is_a_start(hills):
     x = torch.ones(1, 3, SIDE, SIDE) / 3
     mask = torch.zeros(SIDE, SIDE)
     mask[20:28, 19:27] = 1
-    options = ExtremalSettings(steps=1, learning_rate=1e-6)
+    options = ExtremalSettings(steps=1, lengths=[1e-6])
     for start in (mask, mask[None], mask.numpy(), 1e-9 * mask):
         made = extremal(model, x, 0, areas=[64 / SIDE**2], settings=options, start=start, perturbation="fade")
         found = made.result(progress=False).masks[0, 0]
@@ -414,7 +414,7 @@ def test_a_cancelled_search_keeps_its_latest_result(model):
 
 
 def test_the_total_is_the_number_of_snapshots(model):
-    for settings, count in ((dataclasses.replace(QUICK, patience=99, steps=7), 2 + 4), (TORCHRAY, 2)):
+    for settings, count in ((dataclasses.replace(QUICK, patience=99, steps=7), 2 + 7), (TORCHRAY, 2)):
         begun = extremal(model, images(1), areas=AREAS, settings=settings)
         begun.result(progress=False)
         assert begun.done == begun.total == count

@@ -47,7 +47,7 @@ def test_masks_on_a_layer_have_its_resolution(model):
 
 
 def test_the_masks_of_a_search_have_the_scores_of_its_result(model):
-    settings = ExtremalSettings(steps=4, every=2, scan=2)
+    settings = ExtremalSettings(steps=4, scan=2)
     found = extremal(model, images(2), areas=[0.1, 0.3], settings=settings).result(progress=False)
     scored = score_masks(model, images(2), found.masks)
     assert torch.equal(scored.target, found.target)

@@ -11,7 +11,7 @@ from xai_widgets.perturbation.area_search import AreaSettings
 from xai_widgets.perturbation.channel import channel_extremal, class_channels
 from xai_widgets.studies.class_channels import AT_ONCE, ClassChannelKey, ClassChannelStudy
 
-SETTINGS = AreaSettings(steps=4, every=2)
+SETTINGS = AreaSettings(steps=4)
 
 
 @pytest.fixture
