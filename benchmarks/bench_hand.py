@@ -33,6 +33,8 @@ CELLS = [
 #: After the frame callbacks of this frame have run and it is painted, the message arrives.
 WATCH = """(type) => {
     window.xwTimes = [];
+    window.xwWatch?.abort();
+    window.xwWatch = new AbortController();
     const channel = new MessageChannel();
     let waiting = [];
     channel.port1.onmessage = () => {
@@ -43,7 +45,7 @@ WATCH = """(type) => {
     window.addEventListener(type, (event) => {
         if (waiting.length === 0) requestAnimationFrame(() => channel.port2.postMessage(0));
         waiting.push([event.timeStamp, performance.now()]);
-    }, { capture: true });
+    }, { capture: true, signal: window.xwWatch.signal });
 }"""
 
 
@@ -54,7 +56,7 @@ def measure(page: Page, box: dict[str, float], moves: int, *, drag: bool) -> lis
     if drag:
         page.mouse.down()
     for number in range(moves):
-        # There and back over the view, never twice the same place.
+        # There and back over the view, never twice the same position.
         share = abs((number * 7 % 200) / 100 - 1)
         page.mouse.move(box["x"] + 4 + share * (box["width"] - 8), y + number % 5)
     if drag:

@@ -6,6 +6,7 @@ import { colorTable, SEQUENTIAL_NAMES } from "./lib/colormaps.js";
 import { element, setText } from "./lib/dom.js";
 import { view } from "./lib/figure.js";
 import { pack, packGray } from "./lib/image.js";
+import { whenAtRest } from "./lib/later.js";
 import { createCells, PINS, placeField, placeMark } from "./lib/similarity_cells.js";
 import { largest, paintColors, paintComponents, paintOverlay, rgbOf } from "./lib/similarity_colors.js";
 import { onKey, pinned } from "./lib/similarity_keys.js";
@@ -55,6 +56,8 @@ function build(figure) {
 	const anySigned = cached((/** @type {Space[]} */ spaces) =>
 		spaces.some(({ codes }) => codes.some((/** @type {number} */ code) => code < 0)),
 	);
+	/** Whether no error is shown. */
+	const fine = () => !figure.failed() && figure.message.hidden;
 	const similarity = createSimilarity(model);
 	const readout = createReadout(figure);
 	const chips = createChips(figure);
@@ -67,8 +70,10 @@ function build(figure) {
 			const values = pinned(model, similarity);
 			if (values) set(values);
 		},
+		entered: () => fine() && draw(),
 		signal,
 	});
+	const atRest = whenAtRest(signal);
 	const zoom = listenToViewport(cells.node, figure, { frameAt: cells.stageAt, resets: false });
 	const hint = createHint(cells.node, signal);
 	const legend = createLegend();
@@ -81,7 +86,7 @@ function build(figure) {
 		const now = figure.root.clientWidth;
 		if (now === width || !now) return;
 		width = now;
-		if (cells.boxes().length && !figure.failed() && figure.message.hidden) figure.guard(arrange);
+		if (cells.boxes().length && fine()) figure.guard(arrange);
 	});
 	sizes.observe(figure.root);
 	signal.addEventListener("abort", () => sizes.disconnect());
@@ -130,9 +135,13 @@ function build(figure) {
 			const space = spaces()[box.layer];
 			const [height, wide] = all ? all.shape.slice(1) : [space.rows, space.columns];
 			box.stage.style.aspectRatio = `${wide} / ${height}`;
-			box.base.resize(wide, height);
-			if (all) box.base.words.set(words(slice(all, box.frame).data));
-			box.base.flush();
+			const from = [all, words, wide, height];
+			if (differ(from, box.based)) {
+				box.based = from;
+				box.base.resize(wide, height);
+				if (all) box.base.words.set(words(slice(all, box.frame).data));
+				box.base.flush();
+			}
 			box.name.textContent = frameCount() > 1 || layers.length === 1 ? nameOf(box.frame) : layers[box.layer];
 			const drawn = made && box.layer === model.get("component_layer");
 			box.components.canvas.hidden = !drawn;
@@ -161,35 +170,44 @@ function build(figure) {
 		const hovered = similarity.hovered();
 		const pins = similarity.pins();
 		const profile = new Float32Array(spaces.length * similarity.frameCount()).fill(Number.NaN);
-		for (const box of cells.boxes()) {
+		const at = hovered ?? locations.find(({ token }) => !token);
+		const fields = /** @type {number[][][]} */ (model.get("fields"));
+		/** @param {Box} box */
+		const showBox = (box) => {
 			const space = spaces[box.layer];
 			if (!space) {
 				clearBox(box);
-				continue;
+				return;
 			}
-			const size = space.rows * space.columns;
-			/** @param {Float32Array | null | undefined} whole */
-			const part = (whole) => whole?.subarray(box.frame * size, (box.frame + 1) * size) ?? null;
-			const values = part(overlays[box.layer]);
 			const drawn = look.overlays[box.layer];
-			paintBox(box, space, drawn, part(drawn), { ...look, limit: look.limits[box.layer] });
-			const at = hovered ?? locations.find(({ token }) => !token);
+			paintBox(box, space, drawn, partOf(drawn, box, space), { ...look, limit: look.limits[box.layer] });
 			const cell = at ? similarity.follow(at, box.frame, space) : null;
-			const fields = box.frame === hovered?.frame ? model.get("fields")[box.layer] : [];
-			for (const [index, node] of box.fields.entries()) placeField(node, fields?.[index], cell, space);
+			const seen = box.frame === hovered?.frame ? fields[box.layer] : [];
+			for (const [index, node] of box.fields.entries()) placeField(node, seen?.[index], cell, space);
 			markBox(box, space, hovered && cell, hovered, (index) => {
 				const pin = pins[index];
 				const own = pin?.frame === box.frame && pin.layer === box.layer;
 				return own ? similarity.cellOf(pin) : null;
 			});
 			box.node.classList.toggle("xw-marked", box.frame === model.get("marked"));
-			const value = cell && values ? values[cell.row * space.columns + cell.column] : Number.NaN;
-			profile[box.layer * similarity.frameCount() + box.frame] = value;
+			const value = profile[box.layer * similarity.frameCount() + box.frame];
 			setText(box.value, at ? shown(value) : "");
+		};
+		for (const box of cells.boxes()) {
+			const space = spaces[box.layer];
+			const cell = at && space ? similarity.follow(at, box.frame, space) : null;
+			const values = cell && partOf(overlays[box.layer], box, space);
+			if (cell && values) {
+				const value = values[cell.row * space.columns + cell.column];
+				profile[box.layer * similarity.frameCount() + box.frame] = value;
+			}
+			if (box.seen) showBox(box);
 		}
+		// A hover waits for the boxes in sight only.
+		const hidden = cells.boxes().filter((box) => !box.seen);
+		atRest(hidden, showBox);
 		const { begin, end } = endsOf(look);
 		scale.show(look.table, look.sign === "both", end, begin);
-		const fields = /** @type {number[][][]} */ (model.get("fields"));
 		/** @param {number} index */
 		const seen = (index) => fields.some((pair) => pair?.[index]?.slice(2).some((extent) => extent < 1));
 		legend.show({
@@ -305,6 +323,15 @@ function clearBox(box) {
 	setText(box.value, "");
 }
 
+/** @param {unknown[]} a @param {unknown[]} b */
+const differ = (a, b) => a.some((value, index) => value !== b[index]);
+
+/** The values of an image. @param {Float32Array | null | undefined} whole  of the column @param {Box} box @param {Space} space */
+function partOf(whole, { frame }, { rows, columns }) {
+	const size = rows * columns;
+	return whole?.subarray(frame * size, (frame + 1) * size) ?? null;
+}
+
 /**
  * @param {Box} box
  * @param {Space} space
@@ -322,7 +349,7 @@ function paintBox(box, space, whole, values, { limit, sign, table, threshold, op
 	canvas.style.opacity = String(opacity);
 	canvas.style.imageRendering = interpolation === "pixelated" ? "pixelated" : "auto";
 	const from = [whole, limit, table, threshold, interpolation];
-	if (!values || from.every((value, index) => value === box.painted[index])) return;
+	if (!values || !differ(from, box.painted)) return;
 	box.painted = from;
 	const map = { shape: [space.rows, space.columns], data: values };
 	paintOverlay(box.overlay, map, { limit, sign, table, threshold, interpolation });

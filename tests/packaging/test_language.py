@@ -23,8 +23,8 @@ ROOT = Path(__file__).resolve().parents[2]
 
 #: Offenses that each part may still have; a part that is not listed may have none.
 ALLOWED: dict[str, int] = {
-    "CHANGELOG.md": 6,
-    "benchmarks": 16,
+    "CHANGELOG.md": 4,
+    "benchmarks": 15,
     "docs/api": 4,
     "docs/assets": 1,
     "docs/reliability.md": 5,

@@ -9,6 +9,9 @@ import { element } from "./dom.js";
 import { Raster } from "./image.js";
 import { clamp } from "./numbers.js";
 
+/** Boxes that are so far out of sight are drawn with those in sight, so that scrolling finds them drawn. */
+const MARGIN = "100px 0px";
+
 /** The names of the pins. */
 export const PINS = ["A", "B"];
 
@@ -45,6 +48,10 @@ function createBox(frame, layer) {
 		mark,
 		pins,
 		fields,
+		/** Whether it is in sight, or near to it, in the list that scrolls. */
+		seen: true,
+		/** The arguments that the image was painted from. @type {unknown[]} */
+		based: [],
 		/** The arguments that the overlay was painted from. @type {unknown[]} */
 		painted: [],
 		node: element("div", { class: "xw-patch", "data-frame": frame, "data-layer": layer }, [
@@ -105,10 +112,12 @@ export function placeField(node, field, cell, { rows, columns }) {
  *   at: (event: MouseEvent, stage: HTMLElement) => number[],
  *   hover: (box: Box, position: number[]) => void,
  *   pin: () => void,
+ *   entered: () => void,
  *   signal: AbortSignal,
- * }} options  `at` is the position of a pointer in an image; `pin` is called for the position that was hovered last
+ * }} options  `at` is the position of a pointer in an image; `pin` is called for the position that was hovered last;
+ *     `entered` when boxes come into sight
  */
-export function createCells({ attributes, at, hover, pin, signal }) {
+export function createCells({ attributes, at, hover, pin, entered, signal }) {
 	const node = element("div", { class: "xw-patches", tabindex: 0, ...attributes });
 	/** @type {Box[]} */
 	let boxes = [];
@@ -126,6 +135,19 @@ export function createCells({ attributes, at, hover, pin, signal }) {
 	node.addEventListener("pointerdown", follow, { signal });
 	node.addEventListener("pointermove", follow, { signal });
 	node.addEventListener("click", (event) => follow(event) && pin(), { signal });
+
+	const observer = new IntersectionObserver(
+		(entries) => {
+			for (const { target, isIntersecting } of entries) {
+				const box = boxes.find((one) => one.node === target);
+				if (box) box.seen = isIntersecting;
+				target.classList.toggle("xw-unseen", !isIntersecting);
+			}
+			if (entries.some(({ isIntersecting }) => isIntersecting)) entered();
+		},
+		{ root: node, rootMargin: MARGIN },
+	);
+	signal.addEventListener("abort", () => observer.disconnect());
 
 	/** Names and arrangement of the rows that are there. */
 	let arranged = "";
@@ -155,6 +177,8 @@ export function createCells({ attributes, at, hover, pin, signal }) {
 				boxes = Array.from({ length: frames * layers }, (_, index) =>
 					createBox(Math.floor(index / layers), index % layers),
 				);
+				observer.disconnect();
+				for (const box of boxes) observer.observe(box.node);
 			}
 			/** @param {string} kind @param {Node[]} children */
 			const row = (kind, children) => element("div", { class: `xw-patch-${kind}` }, children);

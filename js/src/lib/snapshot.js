@@ -6,7 +6,7 @@ const XHTML = "http://www.w3.org/1999/xhtml";
 const LEFT_OUT = ".xw-menu, .xw-spoken, .xw-keys, [role=toolbar], [data-unsaved]";
 /** Properties that a still image has no use for, or that follow from others. */
 const USELESS =
-	/^(-webkit-|animation|transition|cursor|caret|pointer|user-select|will-change|content$|scroll|overscroll|perspective-origin|(min-|max-)?(block|inline)-size|contain|view-transition|interactivity)/;
+	/^(-webkit-|animation|transition|cursor|caret|pointer|user-select|will-change|content$|content-visibility|scroll|overscroll|perspective-origin|(min-|max-)?(block|inline)-size|contain|view-transition|interactivity)/;
 const WIDTHS = /^(border-.*|outline|column-rule)-width$/;
 /** Space around the content, CSS px. */
 const MARGIN = 8;
