@@ -11,7 +11,7 @@ from scipy.stats import spearmanr
 HEAD = """\
 # Every metric, on scenes and on photographs
 
-`python scripts/results_evaluation.py`; torch {torch}, {machine}, one thread.
+`{command}`; torch {torch}, {machine}, one thread.
 
 {images}. One class is explained in each scene, drawn at random from those that it shows, and the predicted class in
 each photograph. All scores are those of `studies.evaluate`; a constant map, or one with a NaN, has the worst score.
@@ -33,8 +33,7 @@ CANNOT = """\
   background, has a poor localization.
 - **Changed images differ from photographs.** Deletion, ABPC, sensitivity-n, ROAD and infidelity score images that no
   network was trained on; how much of a score is the damage by itself is not separated here.
-- **Few photographs.** With {photographs} photographs most differences have intervals that contain 0, which does
-  not show equality.
+- **Few images.** {photographs}Intervals that contain 0 do not show equality.
 - **Few networks.** Two small networks with 12 classes of drawn objects and one pretrained network; vision transformers
   are not among them.
 - **Bounded options.** Methods of many passes ran with few samples, which makes some of them worse than they can be.
@@ -69,9 +68,10 @@ def page(found: dict[str, Any]) -> str:
             options=", ".join(given),
             torch=facts["torch"],
             machine=facts["machine"],
+            command=command(networks),
         ),
         findings(found),
-        CANNOT.format(photographs=photos[0] if photos else "no"),
+        CANNOT.format(photographs=f"There are {photos[0]} photographs. " if photos else ""),
     ]
     for name, own in networks.items():
         parts.append(f"## {name}\n")
@@ -85,6 +85,12 @@ def page(found: dict[str, Any]) -> str:
             parts.append(f"### {few}, {own[part]['images']} images\n")
             parts += tables(own[part]["metrics"], facts)
     return "\n".join(parts)
+
+
+def command(networks: dict[str, Any]) -> str:
+    """Return the command that computes the scores of the page."""
+    scenes = {own["quick"]["images"] for own in networks.values() if "photographs" not in own}
+    return "python scripts/results_evaluation.py" + "".join(f" --scenes {count}" for count in sorted(scenes))
 
 
 def tables(scores: dict[str, Any], facts: dict[str, Any]) -> list[str]:
@@ -147,8 +153,12 @@ def findings(found: dict[str, Any]) -> str:
     lines = ["## Findings\n"]
     for name, own in found["networks"].items():
         scores, blind = own["quick"]["metrics"], set(facts["references"])
+        # Metrics of other categories do not depend on the map.
         judged = {
-            metric for metric in scores if facts["metrics"][metric]["category"] not in ("cost", "complexity")
+            metric
+            for metric in scores
+            if facts["metrics"][metric]["category"] in CATEGORIES
+            and facts["metrics"][metric]["category"] not in ("cost", "complexity")
         }
         counts = {
             metric: sum(
