@@ -54,7 +54,7 @@ class AreaSettings:
         Standard deviation of the Gaussian that upsamples the field, as a share of the side.
     scan : int, default 7
         The search starts from the best of ``scan`` x ``scan`` discs spread over the image.
-    neighbor_exchange_every : int, default 5
+    neighbor_exchange_every : int, default 10
         Steps between two exchanges, in which each area tries the fields of the next smaller and larger area.
     patience : int, default 12
         The search ends after this many steps in which no mask improved by ``tolerance``.
@@ -68,7 +68,7 @@ class AreaSettings:
     grid: int = 16
     sigma: float = 0.05
     scan: int = 7
-    neighbor_exchange_every: int = 5
+    neighbor_exchange_every: int = 10
     patience: int = 12
     tolerance: float = 1e-3
 
