@@ -70,6 +70,8 @@ def test_dragging_the_cursor_of_an_explorer_changes_its_image(frames):
 
 def test_hovering_and_keys_show_the_values_of_a_map(frames):
     page, _, view = frames
+    # A frame out of sight draws nothing, so that its elements never come to rest.
+    page.locator("iframe").nth(1).scroll_into_view_if_needed()
     stage = view.locator(".xw-stage").first
     stage.scroll_into_view_if_needed()
     box = stage.bounding_box()
@@ -93,6 +95,7 @@ def test_the_height_of_the_frame_is_that_of_the_page(frames):
 
 def test_arrays_are_saved_from_the_frame(frames):
     page, _, view = frames
+    page.locator("iframe").nth(1).scroll_into_view_if_needed()
     part = view.locator(".xw-heatmap-view")
     part.hover()
     part.locator(".xw-menu-button").first.click()

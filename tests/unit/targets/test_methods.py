@@ -1,5 +1,7 @@
 """Every method with a callable on the raw output as its target."""
 
+from dataclasses import replace
+
 import captum.attr
 import pytest
 import torch
@@ -12,7 +14,7 @@ from xai_widgets.inverse import layer_wise, operation_wise, reproduce_integrated
 from xai_widgets.methods import METHODS, as_method
 from xai_widgets.metrics.deletion import deletion, insertion
 from xai_widgets.metrics.sanity import weight_randomization
-from xai_widgets.perturbation import extremal, score_masks
+from xai_widgets.perturbation import ExtremalSettings, extremal, score_masks
 from xai_widgets.studies import EvaluationStudy
 from xai_widgets.targets import BoxScore, ClassAreas, DetectedClasses, Output, Pixel, Region, Similarity
 
@@ -61,9 +63,10 @@ def test_a_callable_that_picks_a_class_is_the_class_bit_for_bit(name):
         assert torch.equal(found, expected) if isinstance(found, torch.Tensor) else found == expected
 
 
-def test_the_search_of_a_class_uses_mirrored_images_with_a_callable_too():
+def test_the_published_search_of_a_class_uses_mirrored_images_with_a_callable_too():
     model = ImageModel(settle(Functional()), size=SIZE)
-    options = quick(METHODS["extremal"], batch_size=2)
+    settings = replace(ExtremalSettings.torchray(), steps=40, grid=1, sigma=1.0)
+    options = quick(METHODS["extremal"], batch_size=2) | {"settings": settings}
     by_index = extremal(model, images(), 3, **options).result(progress=False)
     by_callable = extremal(model, images(), third, **options).result(progress=False)
     assert torch.equal(by_index.saliency(), by_callable.saliency())
