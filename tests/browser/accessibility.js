@@ -73,6 +73,17 @@ globalThis.checks = (() => {
 		return { left, top, right, bottom };
 	}
 
+	/** The part of a box that lists which scroll leave in sight. */
+	function inLists(box) {
+		let { top, bottom } = box;
+		for (let each = box.el.parentElement; each && each !== document.body; each = each.parentElement) {
+			if (getComputedStyle(each).overflowY !== "auto") continue;
+			const list = each.getBoundingClientRect();
+			[top, bottom] = [Math.max(top, list.top), Math.min(bottom, list.bottom)];
+		}
+		return { ...box, top, bottom };
+	}
+
 	/** Texts that a box cuts off with no other way to read them. */
 	function cut() {
 		const walker = document.createTreeWalker(document.querySelector("main"), NodeFilter.SHOW_TEXT);
@@ -123,8 +134,9 @@ globalThis.checks = (() => {
 			boxes.push({ el, left, top, right, bottom, name: el.getAttribute("aria-label") ?? el.outerHTML.slice(0, 60) });
 		}
 		const found = [];
-		for (const [index, a] of boxes.entries()) {
-			for (const b of boxes.slice(index + 1)) {
+		const seen = boxes.map(inLists);
+		for (const [index, a] of seen.entries()) {
+			for (const b of seen.slice(index + 1)) {
 				if (a.el.contains(b.el) || b.el.contains(a.el)) continue;
 				const wide = Math.min(a.right, b.right) - Math.max(a.left, b.left);
 				const high = Math.min(a.bottom, b.bottom) - Math.max(a.top, b.top);
