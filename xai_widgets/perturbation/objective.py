@@ -183,7 +183,7 @@ class ImageObjective(ScoreObjective):
             return torch.stack([self._scores(self.ends[:, end], index) for end in (0, 1)], dim=1)
 
     def masked_scores(self, masks: Tensor, index: Tensor, step: int | None = None) -> Tensor:
-        """Return scores (E, classes) of masks (E, H, W); classes are searched for on mirrored images, too."""
+        """Return scores (E, classes) of masks (E, H, W); in odd steps, images of classes are mirrored."""
         levels = self.ends if step is None else self.levels
         levels = levels.expand(len(index), *levels.shape[1:]) if len(levels) == 1 else levels[index]
         shown = perturb(levels, masks[:, None])[:, 0]
