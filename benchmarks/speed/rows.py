@@ -62,6 +62,12 @@ def one_pass(setting: Setting) -> Work:
     return passes(setting, 1, batch=1, gradient=True)
 
 
+def with_reference(setting: Setting) -> Work:
+    """Return the work of DeepLIFT: a forward and a backward pass of an image, and a forward pass of its reference."""
+    image, reference = one_pass(setting), passes(setting, 1, batch=1, gradient=False)
+    return lambda: (reference(), image())
+
+
 def many(number: Callable[[Setting], int], *, gradient: bool) -> Of:
     """Return passes of so many images, in the batches in which they are fastest."""
     return lambda s: passes(s, number(s), batch=s.gradient_batch if gradient else s.batch, gradient=gradient)
@@ -166,7 +172,7 @@ ROWS: dict[str, Row] = {
         method("lrp", composite="epsilon_plus"), one_pass, ONE_PASS, 0, {"zennit": peers.zennit_lrp}
     ),
     "deep_lift": Row(
-        method("deep_lift"), one_pass, ONE_PASS, 0, {"Captum": peers.captum("DeepLift", baselines=0.0)}
+        method("deep_lift"), with_reference, MANY_PASSES, 0, {"Captum": peers.captum("DeepLift", baselines=0.0)}
     ),
     "integrated_gradients": Row(
         integrated_gradients, many(samples, gradient=True), MANY_PASSES, FASTER,

@@ -23,7 +23,6 @@ these.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Literal, get_args
 
 import torch
@@ -34,6 +33,7 @@ from xai_widgets.attribution.deep_lift_rules import (
     LinearBySign,
     Pooled,
     Product,
+    Rectified,
     Revealed,
     Split,
     normed,
@@ -45,7 +45,8 @@ from xai_widgets.core.model import ImageModel
 from xai_widgets.errors import unknown_name
 from xai_widgets.methods.completeness import with_gap
 from xai_widgets.methods.registry import Cost, channel_sum, method
-from xai_widgets.rules import Norm, Operation, PropagationRules, check_reached
+from xai_widgets.rules import PropagationRules, check_reached
+from xai_widgets.rules.calls import Call, Compute, LinearRule, Norm, Operation, ScaleRule
 
 TITLE = "DeepLIFT"
 DeepLiftRule = Literal["rescale", "reveal_cancel", "reveal_cancel_dense"]
@@ -63,24 +64,27 @@ class _Reference:
         # Copies, as the network may change them in place afterwards.
         self.recorded.append(tuple(tensor.detach().clone() for tensor in tensors))
 
-    def linear(self, a: Tensor, weight: Tensor, f: Operation, run: Callable[..., Tensor]) -> Tensor:
-        return run()
+    #: Linear operations have their own backward.
+    linear: LinearRule | None = None
+    scale: ScaleRule | None = None
 
-    def scale(self, x: Tensor, factor: Tensor, shift: Tensor, run: Callable[..., Tensor]) -> Tensor:
-        return run()
+    def rectifier(self, x: Tensor, run: Call) -> Tensor:
+        self._record(x)
+        result: Tensor = run.original()
+        return result
 
-    def function(self, x: Tensor, run: Callable[..., Tensor]) -> Tensor:
-        y = run()
+    max_pool = rectifier
+
+    def activation(self, x: Tensor, run: Call) -> Tensor:
+        y: Tensor = run()
         self._record(x, y)
         return y
 
-    rectifier = activation = max_pool = function
-
-    def product(self, x: Tensor, other: Tensor, run: Callable[..., Tensor]) -> Tensor:
+    def product(self, x: Tensor, other: Tensor, run: Compute) -> Tensor:
         self._record(x, other)
         return run()
 
-    def norm(self, x: Tensor, norm: Norm, run: Callable[..., Tensor]) -> Tensor:
+    def norm(self, x: Tensor, norm: Norm, run: Compute) -> Tensor:
         self._record(x)
         return run()
 
@@ -91,22 +95,24 @@ class _Rescale(_Reference):
     def __init__(self, reference: _Reference) -> None:
         self._recorded = iter(reference.recorded)
 
-    def function(self, x: Tensor, run: Callable[..., Tensor]) -> Tensor:
+    def rectifier(self, x: Tensor, run: Call) -> Tensor:
+        result: Tensor = Rectified.apply(x, *next(self._recorded), run)
+        return result
+
+    def activation(self, x: Tensor, run: Call) -> Tensor:
         x0, y0 = next(self._recorded)
         return rescaled(x, x0, y0, run)
 
-    rectifier = activation = function
-
-    def max_pool(self, x: Tensor, run: Callable[..., Tensor]) -> Tensor:
-        x0, _ = next(self._recorded)
+    def max_pool(self, x: Tensor, run: Compute) -> Tensor:
+        (x0,) = next(self._recorded)
         result: Tensor = Pooled.apply(x, x0, run)
         return result
 
-    def product(self, x: Tensor, other: Tensor, run: Callable[..., Tensor]) -> Tensor:
+    def product(self, x: Tensor, other: Tensor, run: Compute) -> Tensor:
         result: Tensor = Product.apply(x, other, *next(self._recorded))
         return result
 
-    def norm(self, x: Tensor, norm: Norm, run: Callable[..., Tensor]) -> Tensor:
+    def norm(self, x: Tensor, norm: Norm, run: Compute) -> Tensor:
         (x0,) = next(self._recorded)
         return normed(x, x0, norm)
 
@@ -114,32 +120,33 @@ class _Rescale(_Reference):
 class _RevealCancel(_Rescale):
     """The pass of the images, their Delta+ and their Delta- with the RevealCancel rule."""
 
-    def linear(self, a: Tensor, weight: Tensor, f: Operation, run: Callable[..., Tensor]) -> Tensor:
+    def linear(self, a: Tensor, weight: Tensor, f: Operation, run: Compute) -> Tensor:
         if f.kind == "sum":
             return run()
         result: Tensor = LinearBySign.apply(a, weight, f)
         return result
 
-    def scale(self, x: Tensor, factor: Tensor, shift: Tensor, run: Callable[..., Tensor]) -> Tensor:
+    def scale(self, x: Tensor, factor: Tensor, shift: Tensor, run: Compute) -> Tensor:
         up, down = factor.clamp(min=0), factor.clamp(max=0)
         image, above, below = x.chunk(3)
         return torch.cat([image * factor + shift, above * up + below * down, above * down + below * up])
 
-    def rectifier(self, x: Tensor, run: Callable[..., Tensor]) -> Tensor:
-        result: Tensor = Revealed.apply(x, *next(self._recorded), run)
+    def rectifier(self, x: Tensor, run: Call) -> Tensor:
+        x0, *known = next(self._recorded)
+        result: Tensor = Revealed.apply(x, x0, *(known or [run(x0).detach()]), run)
         return result
 
     activation = rectifier
 
-    def max_pool(self, x: Tensor, run: Callable[..., Tensor]) -> Tensor:
-        x0, y0 = next(self._recorded)
-        return self._split(Pooled.apply(Join.apply(x), x0, run), y0)
+    def max_pool(self, x: Tensor, run: Compute) -> Tensor:
+        (x0,) = next(self._recorded)
+        return self._split(Pooled.apply(Join.apply(x), x0, run), run(x0))
 
-    def product(self, x: Tensor, other: Tensor, run: Callable[..., Tensor]) -> Tensor:
+    def product(self, x: Tensor, other: Tensor, run: Compute) -> Tensor:
         x0, other0 = next(self._recorded)
         return self._split(Product.apply(Join.apply(x), Join.apply(other), x0, other0), x0 * other0)
 
-    def norm(self, x: Tensor, norm: Norm, run: Callable[..., Tensor]) -> Tensor:
+    def norm(self, x: Tensor, norm: Norm, run: Compute) -> Tensor:
         (x0,) = next(self._recorded)
         return self._split(normed(Join.apply(x), x0, norm), run(x0))
 
@@ -152,10 +159,11 @@ class _RevealCancel(_Rescale):
 class _RevealCancelDense(_RevealCancel):
     """RevealCancel for dense layers, rescale for convolutions."""
 
-    def rectifier(self, x: Tensor, run: Callable[..., Tensor]) -> Tensor:
+    def rectifier(self, x: Tensor, run: Call) -> Tensor:
         if x.ndim == 2:
             return super().rectifier(x, run)
-        x0, y0 = next(self._recorded)
+        x0, *known = next(self._recorded)
+        (y0,) = known or [run(x0)]
         return self._split(rescaled(Join.apply(x), x0, y0, run), y0)
 
     activation = rectifier
@@ -233,7 +241,9 @@ def deep_lift(
         if (baseline == baseline[:1]).all():
             baseline = baseline[:1]
         reference = _Reference()
-        before = _scores(model, baseline, reference).detach()
+        # Only the images have a backward pass, so that the reference need not keep activations for one.
+        with torch.autograd.graph.saved_tensors_hooks(lambda _: None, lambda kept: kept):
+            before = _scores(model, baseline, reference).detach()
         layers = _PASSES[rule](reference)
         revealing = isinstance(layers, _RevealCancel)
         parts = [x, difference.clamp(min=0), difference.clamp(max=0)]

@@ -8,27 +8,29 @@ reference. For RevealCancel, a batch consists of x, Delta+ and Delta-.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from xai_widgets.rules import Norm, Operation
+from xai_widgets.rules import at_least_float32
+from xai_widgets.rules.calls import Call, Compute, Norm, Operation
 
 #: For a smaller difference of activations the derivative is used as the slope, because of rounding.
 SMALLEST_DIFFERENCE = 1e-6
 
 
-def slope(x: Tensor, x0: Tensor, y: Tensor, y0: Tensor, run: Callable[..., Tensor]) -> Tensor:
+def slope(x: Tensor, x0: Tensor, y: Tensor, y0: Tensor, run: Compute) -> Tensor:
     """Return (y - y0) / (x - x0), or the derivative of ``run`` at x where x is close to x0."""
     difference = x - x0
+    # A comparison takes several times as long as these two, and is seldom needed.
+    if not difference.numel() or difference.abs().amin() > SMALLEST_DIFFERENCE:
+        return (y - y0).div_(difference)
     close = difference.abs() <= SMALLEST_DIFFERENCE
-    quotient = (y - y0) / difference.masked_fill(close, 1)
-    return torch.where(close, _derivative(x, run), quotient) if close.any() else quotient
+    return torch.where(close, _derivative(x, run), (y - y0) / difference.masked_fill(close, 1))
 
 
-def _derivative(x: Tensor, run: Callable[..., Tensor]) -> Tensor:
+def _derivative(x: Tensor, run: Compute) -> Tensor:
     with torch.enable_grad():
         x = x.detach().requires_grad_()
         return torch.autograd.grad(run(x).sum(), x)[0]
@@ -45,6 +47,42 @@ class Scaled(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, multiplier: Tensor) -> tuple[Tensor | None, ...]:
         return multiplier * ctx.saved_tensors[0], None, None
+
+
+class Rectified(torch.autograd.Function):
+    """ReLU with or without an upper bound, with the rescale rule.
+
+    Its differences have no rounding of their own, so that the quotient is exact for every Delta x but 0. With t the
+    smallest number and s the derivative at x0, (Delta y + t s) / (Delta x + t) is s for 0 and the quotient otherwise.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, x0: Tensor, run: Call) -> Tensor:
+        start = at_least_float32(x0)
+        tiny = torch.finfo(start.dtype).tiny
+        factor = start.clamp(min=0, max=run.upper)
+        slope0 = _tiny_slope(start, run.upper, tiny)
+        difference = (x - start).add_(tiny)
+        # The network may use x itself, so that it is changed if the network would. Of a view, only the caller can.
+        fused = run.in_place and not x._is_view()
+        if fused:
+            ctx.mark_dirty(x)
+        y: Tensor = run.original() if fused else run()
+        factor = torch.sub(y, factor, out=factor if factor.shape == y.shape else None)
+        ctx.save_for_backward(factor.add_(slope0).div_(difference))
+        return y
+
+    @staticmethod
+    def backward(ctx: Any, multiplier: Tensor) -> tuple[Tensor | None, ...]:
+        return (multiplier * ctx.saved_tensors[0]).to(multiplier), None, None
+
+
+def _tiny_slope(x: Tensor, upper: Any, tiny: float) -> Tensor:
+    """Return the derivative of ReLU at x, times ``tiny``."""
+    ones = x.new_full((), tiny).expand_as(x)
+    if upper is None:
+        return torch.ops.aten.threshold_backward(ones, x, 0)
+    return torch.ops.aten.hardtanh_backward(ones, x, 0, upper)
 
 
 class Product(torch.autograd.Function):
@@ -67,25 +105,27 @@ class Pooled(torch.autograd.Function):
     """Max-pooling: the gain is attributed to the largest input of the image, the loss to that of the reference."""
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, x0: Tensor, run: Callable[..., Tensor]) -> Tensor:
+    def forward(ctx: Any, x: Tensor, x0: Tensor, run: Compute) -> Tensor:
         x0 = x0.expand_as(x)
         with torch.enable_grad():
-            both = x.detach().clone().requires_grad_(), x0.detach().clone().requires_grad_()
+            # The network may change x in place afterwards.
+            both = x.detach().clone().requires_grad_(), x0.detach().requires_grad_()
             pooled = run(both[0]), run(both[1])
-        ctx.graph = both, pooled, x - x0
+        ctx.graph = both, pooled
         return pooled[0].detach()
 
     @staticmethod
     def backward(ctx: Any, multiplier: Tensor) -> tuple[Tensor | None, ...]:
-        both, (y, y0), difference = ctx.graph
+        (x, x0), (y, y0) = ctx.graph
         largest = torch.maximum(y, y0).detach()
-        gain = torch.autograd.grad(y, both[0], multiplier * (largest - y0))[0]
-        loss = torch.autograd.grad(y0, both[1], multiplier * (y - largest))[0]
-        total = gain + loss
-        return torch.where(total == 0, 0, total / difference.masked_fill(difference == 0, 1)), None, None
+        gain = torch.autograd.grad(y, x, multiplier * (largest - y0))[0]
+        loss = torch.autograd.grad(y0, x0, multiplier * (y - largest))[0]
+        difference = at_least_float32((x - x0).detach())
+        # An input that is the same in both has no gain and no loss, which is 0 divided by anything.
+        return (gain + loss).div(difference.add(torch.finfo(difference.dtype).tiny)).to(multiplier), None, None
 
 
-def rescaled(x: Tensor, x0: Tensor, y0: Tensor, run: Callable[..., Tensor]) -> Tensor:
+def rescaled(x: Tensor, x0: Tensor, y0: Tensor, run: Compute) -> Tensor:
     """Compute an elementwise function y = g(x) with the rescale rule."""
     with torch.no_grad():
         y = run(x)
@@ -183,7 +223,7 @@ class Revealed(torch.autograd.Function):
     """Elementwise function y = g(x) with the RevealCancel rule, equations 23 to 25."""
 
     @staticmethod
-    def forward(ctx: Any, parts: Tensor, x0: Tensor, y0: Tensor, run: Callable[..., Tensor]) -> Tensor:
+    def forward(ctx: Any, parts: Tensor, x0: Tensor, y0: Tensor, run: Compute) -> Tensor:
         x, positive, negative = parts.chunk(3)
         y, high, low = run(x), run(x0 + positive), run(x0 + negative)
         gained = (high - y0 + y - low) / 2

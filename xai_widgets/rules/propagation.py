@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -12,6 +11,19 @@ from torch import Tensor, nn
 
 from xai_widgets.rules.attention import are_probabilities
 from xai_widgets.rules.backward import assign_in_graph
+from xai_widgets.rules.calls import (
+    BilinearRule,
+    Call,
+    Compute,
+    FunctionRule,
+    GateRule,
+    LinearRule,
+    Norm,
+    NormRule,
+    Operation,
+    ProductRule,
+    ScaleRule,
+)
 from xai_widgets.rules.expansion import expanded
 from xai_widgets.rules.mode import RulesMode
 from xai_widgets.rules.operations import (
@@ -37,64 +49,8 @@ from xai_widgets.rules.operations import (
     is_relu,
     name_of,
     rectified,
+    upper_bound,
 )
-
-
-@dataclass(frozen=True)
-class Operation:
-    """y = f(a, w) + bias, linear in the activation a and in the weight w.
-
-    Attributes
-    ----------
-    function : callable
-        f.
-    kind : {"convolution", "dense", "sum", "norm"}
-        Kind of operation; "sum" includes averages, also with weights of attention; otherwise its weight is 1.
-    bias : Tensor, optional
-        Bias, broadcast to y. Default: no bias.
-    channels : (int, int), optional
-        The dimension of the channels of y in w, and in y counted from its end. None: w has no such dimension.
-    """
-
-    function: Callable[[Tensor, Tensor], Tensor]
-    kind: str = "sum"
-    bias: Tensor | None = None
-    channels: tuple[int, int] | None = None
-
-    def __call__(self, a: Tensor, weight: Tensor) -> Tensor:
-        """Return f(a, w), without the bias."""
-        return self.function(a, weight)
-
-
-@dataclass(frozen=True)
-class Norm:
-    """y = (x - mean x) / sqrt(var x + eps) * weight + bias, mean and variance over the last dimensions.
-
-    Attributes
-    ----------
-    dims : tuple of int
-        The last dimensions, counted from the end.
-    eps : float
-    weight, bias : Tensor
-        Broadcast to y.
-    """
-
-    dims: tuple[int, ...]
-    eps: float
-    weight: Tensor
-    bias: Tensor
-
-
-#: Computes the original operation, optionally with another tensor as the first argument.
-Compute = Callable[..., Tensor]
-#: A rule returns the result of ``run()``, with another backward.
-LinearRule = Callable[[Tensor, Tensor, Operation, Compute], Tensor]
-ScaleRule = Callable[[Tensor, Tensor, Tensor, Compute], Tensor]
-FunctionRule = Callable[[Tensor, Compute], Tensor]
-ProductRule = Callable[[Tensor, Tensor, Compute], Tensor]
-NormRule = Callable[[Tensor, "Norm", Compute], Tensor]
-BilinearRule = Callable[[Tensor, Tensor, "Operation", Compute], Tensor]
-GateRule = Callable[[str, Tensor, Any, Compute], Any]
 
 
 class PropagationRules(RulesMode):
@@ -112,15 +68,15 @@ class PropagationRules(RulesMode):
         Name of the method in errors.
     network : nn.Module
         The network whose layers are named in errors.
-    linear : callable
+    linear : callable, optional
         ``linear(a, w, f, run)`` for y = f(a, w) + bias, f an :class:`Operation`: convolutions and linear layers;
         averages, interpolation and sums, whose w is 1; and additions, as the sum of a stack. A constant first factor of
-        a matrix product is w, too.
-    scale : callable
+        a matrix product is w, too. Default: their own backward.
+    scale : callable, optional
         ``scale(x, factor, shift, run)`` for y = factor * x + shift, both broadcast to y: batch norm in eval mode, and
-        multiplication, addition or subtraction of a constant.
+        multiplication, addition or subtraction of a constant. Default: their own backward.
     rectifier : callable
-        ``rectifier(x, run)`` for ReLU in all its forms, with or without an upper bound.
+        ``rectifier(x, run)`` for ReLU in all its forms, with or without an upper bound. ``run`` is a :class:`Call`.
     activation : callable, optional
         ``activation(x, run)`` for other elementwise functions, such as SiLU, GELU, sigmoid. Default: no rule.
     product : callable, optional
@@ -143,8 +99,8 @@ class PropagationRules(RulesMode):
         title: str,
         network: nn.Module,
         *,
-        linear: LinearRule,
-        scale: ScaleRule,
+        linear: LinearRule | None = None,
+        scale: ScaleRule | None = None,
         rectifier: FunctionRule,
         activation: FunctionRule | None = None,
         product: ProductRule | None = None,
@@ -154,8 +110,10 @@ class PropagationRules(RulesMode):
         gate: GateRule | None = None,
     ) -> None:
         super().__init__(title, network)
-        self._linear = linear
-        self._scale = scale
+        #: Whether linear operations keep their own backward.
+        self._own = linear is None and scale is None
+        self._linear = linear or _plain
+        self._scale = scale or _plain
         self._rectifier = rectifier
         self._activation = activation
         self._product = product
@@ -184,12 +142,7 @@ class PropagationRules(RulesMode):
             return self._without_rule(func, name, args, kwargs) if y is None else y
         x: Any = args[0] if args else kwargs.get("input")
         in_place = is_in_place(func, name, args, kwargs)
-
-        def run(replacement: Tensor | None = None) -> Any:
-            first = replacement if replacement is not None else x
-            first = first.clone() if in_place else first
-            return func(first, *args[1:], **kwargs) if args else func(**{**kwargs, "input": first})
-
+        run = Call(func, args, kwargs, x, in_place)
         if func in MAX_POOL:
             return run() if self._max_pool is None else self._max_pool(x, run)
         if func in MAX_POOL_WITH_SWITCHES:
@@ -197,16 +150,21 @@ class PropagationRules(RulesMode):
             return (
                 y if self._max_pool is None else self._max_pool(x, lambda *given: run(*given)[0])
             ), switches
-        rectified_input = None if is_relu(func, args, kwargs) else rectified(func, args, kwargs)
-        if rectified_input is not None:
+        bounded = is_bounded(func, args, kwargs)
+        standard = bounded or is_relu(func, args, kwargs)
+        rectified_input = None if standard else rectified(func, args, kwargs)
+        if standard:
+            run.upper = upper_bound(func, args, kwargs) if bounded else None
+            y = self._rectifier(x, run)
+        elif rectified_input is not None:
             # Another expression for ReLU, whose masks and zeros are valid for these values only.
             x = rectified_input
-            y = self._rectifier(x, lambda *given: (given[0] if given else x).clamp(min=0))
+            y = self._rectifier(x, Call(torch.clamp, (x, 0), {}, x, False))
         else:
             y = self._apply(func, name, args, kwargs, run) if isinstance(x, Tensor) else None
         if y is None:
             return self._without_rule(func, name, args, kwargs)
-        return assign_in_graph(x, y) if in_place else y
+        return assign_in_graph(x, y) if in_place and not run.assigned else y
 
     def _without_rule(
         self, func: Callable[..., Any], name: str, args: tuple[Any, ...], kwargs: dict[str, Any]
@@ -226,12 +184,10 @@ class PropagationRules(RulesMode):
         name: str,
         args: tuple[Any, ...],
         kwargs: dict[str, Any],
-        run: Compute,
-    ) -> Tensor | None:
+        run: Call,
+    ) -> Any:
         """Return the output with the backward of its rule; None for an operation without a rule."""
         x, other = args[0] if args else kwargs["input"], argument(args, kwargs, 1, "other", None)
-        if is_relu(func, args, kwargs) or is_bounded(func, args, kwargs):
-            return self._rectifier(x, run)
         if name in ELEMENTWISE:
             return None if self._activation is None else self._activation(x, run)
         if name in ADD | SUBTRACT and kwargs.get("alpha", 1) == 1:
@@ -242,6 +198,8 @@ class PropagationRules(RulesMode):
                 return self._product_of(x, weight, func)
             if _depends(weight) or not _depends(x):
                 return None
+            if self._own:
+                return run.original()
             # Without the bias, which is the third argument.
             rest = (None, *args[3:]) if len(args) > 3 else ()
             named = _without(kwargs, "input", "weight", "other", "mat2", "bias")
@@ -250,10 +208,12 @@ class PropagationRules(RulesMode):
                 x, weight, _with_weight(name, weight, bias, lambda a, w: func(a, w, *rest, **named)), run
             )
         if name in AVERAGE or (name in INTERPOLATE and is_average(args, kwargs)):
+            if self._own:
+                return run.original()
             named = _without(kwargs, "input")
             return self._linear(x, _one(x), Operation(lambda a, w: w * func(a, *args[1:], **named)), run)
         if func is F.batch_norm:
-            return self._scale(x, *_batch_norm(args, kwargs), run)
+            return run.original() if self._own else self._scale(x, *_batch_norm(args, kwargs), run)
         if name in MULTIPLY and not _depends(other) and kwargs.get("rounding_mode") is None:
             factor = _tensor(other, x)
             return self._scale(x, 1 / factor if "div" in name else factor, _zero(x), run)
@@ -318,8 +278,10 @@ class PropagationRules(RulesMode):
             first, second, f, lambda *given: func(equation, given[0] if given else first, second)
         )
 
-    def _add(self, x: Tensor, other: Any, sign: int, run: Compute) -> Tensor:
+    def _add(self, x: Tensor, other: Any, sign: int, run: Call) -> Any:
         """Return the sum or the difference of two values, one of which may be a constant."""
+        if self._own:
+            return run.original()
         if not _depends(other):
             return self._scale(x, _one(x), sign * _tensor(other, x), run)
         if sign < 0:
@@ -338,6 +300,11 @@ def check_reached(scores: Tensor, name: str) -> None:
             f"expected a network whose scores depend on the pixels by operations with a rule, got {name}, through "
             "which no gradient passes"
         )
+
+
+def _plain(*given: Any) -> Any:
+    """Return the result of an operation, which is the last argument of its rule."""
+    return given[-1]()
 
 
 def _with_weight(

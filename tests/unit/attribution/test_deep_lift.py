@@ -1,6 +1,8 @@
 """DeepLIFT: by hand, RevealCancel against its equations neuron by neuron, and its sum on random networks."""
 
+from collections import Counter
 from itertools import pairwise
+from weakref import ref
 
 import numpy as np
 import pytest
@@ -12,10 +14,13 @@ from hypothesis import strategies as st
 from networks import CLASSES, KINDS, SMOOTH_KINDS, Drawn, SharedInPlace, images, one_sentence, settle, wrap
 from torch import nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
+from torch.utils._python_dispatch import TorchDispatchMode
 from torchvision_networks import BUILDERS
 
 from xai_widgets.attribution import completeness_gap, deep_lift, gradient
+from xai_widgets.attribution.deep_lift_rules import Rectified
 from xai_widgets.core.model import ImageModel
+from xai_widgets.rules.calls import Call
 
 RULES = ["rescale", "reveal_cancel", "reveal_cancel_dense"]
 PLAIN = {"mean": [0.0] * 3, "std": [1.0] * 3}
@@ -277,3 +282,67 @@ def test_an_unknown_rule_is_named_with_the_nearest():
     with pytest.raises(ValueError, match="reveal_cancel") as error:
         deep_lift(wrap(settle(SharedInPlace())), images(1), 1, rule="reveal")
     one_sentence(error)
+
+
+# -- what it costs ----------------------------------------------------------------------------------------
+
+
+class Counted(TorchDispatchMode):
+    """Counts the operations of torch inside the block by name."""
+
+    def __init__(self):
+        super().__init__()
+        self.calls = Counter()
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        self.calls[func._schema.name.removeprefix("aten::")] += 1
+        return func(*args, **(kwargs or {}))
+
+
+@pytest.mark.parametrize("inplace", [False, True])
+def test_a_rectifier_takes_no_comparisons_and_no_pass_of_its_own(inplace):
+    layers = 4
+    network = nn.Sequential(
+        *(part for _ in range(layers) for part in (nn.Conv2d(3, 3, 3, padding=1), nn.ReLU6(inplace))),
+        nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(3, CLASSES),
+    )  # fmt: skip
+    model, x = wrap(settle(network)), images(1)
+    deep_lift.function(model, x, torch.tensor([1]))
+    with Counted() as mode:
+        deep_lift.function(model, x, torch.tensor([1]))
+    # The image and the reference forward, and the image backward.
+    assert mode.calls["convolution"] == 2 * layers
+    assert mode.calls["convolution_backward"] == layers
+    # Those of the check that all references are one, and of the scores.
+    assert mode.calls["eq"] + mode.calls["le"] <= 2
+    assert mode.calls["where"] + mode.calls["masked_fill"] == 0
+
+
+def test_the_reference_keeps_no_activations_for_a_backward_pass():
+    convolution, norm, end = nn.Conv2d(3, 8, 3), nn.BatchNorm2d(8), nn.Linear(288, CLASSES)
+    model = wrap(settle(nn.Sequential(convolution, norm, nn.Flatten(), end)))
+    outputs, kept = [], []
+    handles = [
+        convolution.register_forward_hook(lambda _part, _given, output: outputs.append(ref(output))),
+        end.register_forward_hook(lambda *_: kept.append(outputs[-1]() is not None)),
+    ]
+    deep_lift.function(model, images(1), torch.tensor([1]))
+    for handle in handles:
+        handle.remove()
+    # The norm after the convolution keeps its input for the backward pass of the image.
+    assert kept == [False, True]
+
+
+@pytest.mark.parametrize("kind", [nn.ReLU, nn.ReLU6])
+@pytest.mark.parametrize("inplace", [False, True])
+def test_where_nothing_changes_the_multiplier_is_the_derivative(kind, inplace):
+    values = torch.tensor([-1.0, 0.0, 0.5, 6.0, 7.0])
+    x = values.clone().requires_grad_()
+    given = x * 1
+    call = Call(kind(inplace), (given,), {}, given, inplace)
+    call.upper = 6.0 if kind is nn.ReLU6 else None
+    y = Rectified.apply(given, values, call)
+    assert torch.equal(y, kind()(values))
+    assert (y is given) == inplace
+    (multiplier,) = torch.autograd.grad(y.sum(), x)
+    assert multiplier.tolist() == [0.0, 0.0, 1.0, *([1.0, 1.0] if kind is nn.ReLU else [0.0, 0.0])]
