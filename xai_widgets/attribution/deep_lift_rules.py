@@ -122,7 +122,8 @@ class Pooled(torch.autograd.Function):
         loss = torch.autograd.grad(y0, x0, multiplier * (y - largest))[0]
         difference = at_least_float32((x - x0).detach())
         # An input that is the same in both has no gain and no loss, which is 0 divided by anything.
-        return (gain + loss).div(difference.add(torch.finfo(difference.dtype).tiny)).to(multiplier), None, None
+        quotient = (gain + loss) / difference.add_(torch.finfo(difference.dtype).tiny)
+        return quotient.to(multiplier), None, None
 
 
 def rescaled(x: Tensor, x0: Tensor, y0: Tensor, run: Compute) -> Tensor:
