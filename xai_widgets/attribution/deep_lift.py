@@ -23,6 +23,7 @@ these.
 
 from __future__ import annotations
 
+from collections import deque
 from typing import Literal, get_args
 
 import torch
@@ -58,7 +59,7 @@ class _Reference:
     """The pass of the reference image: records the inputs of each operation, in the order of the network."""
 
     def __init__(self) -> None:
-        self.recorded: list[tuple[Tensor, ...]] = []
+        self.recorded: deque[tuple[Tensor, ...]] = deque()
 
     def _record(self, *tensors: Tensor) -> None:
         # Copies, as the network may change them in place afterwards.
@@ -93,27 +94,31 @@ class _Rescale(_Reference):
     """The pass of the images with the linear rule and the rescale rule."""
 
     def __init__(self, reference: _Reference) -> None:
-        self._recorded = iter(reference.recorded)
+        self._recorded = reference.recorded
+
+    def _next(self) -> tuple[Tensor, ...]:
+        """Return the tensors of the next operation, which need not be kept any longer."""
+        return self._recorded.popleft()
 
     def rectifier(self, x: Tensor, run: Call) -> Tensor:
-        result: Tensor = Rectified.apply(x, *next(self._recorded), run)
+        result: Tensor = Rectified.apply(x, *self._next(), run)
         return result
 
     def activation(self, x: Tensor, run: Call) -> Tensor:
-        x0, y0 = next(self._recorded)
+        x0, y0 = self._next()
         return rescaled(x, x0, y0, run)
 
     def max_pool(self, x: Tensor, run: Compute) -> Tensor:
-        (x0,) = next(self._recorded)
+        (x0,) = self._next()
         result: Tensor = Pooled.apply(x, x0, run)
         return result
 
     def product(self, x: Tensor, other: Tensor, run: Compute) -> Tensor:
-        result: Tensor = Product.apply(x, other, *next(self._recorded))
+        result: Tensor = Product.apply(x, other, *self._next())
         return result
 
     def norm(self, x: Tensor, norm: Norm, run: Compute) -> Tensor:
-        (x0,) = next(self._recorded)
+        (x0,) = self._next()
         return normed(x, x0, norm)
 
 
@@ -132,22 +137,22 @@ class _RevealCancel(_Rescale):
         return torch.cat([image * factor + shift, above * up + below * down, above * down + below * up])
 
     def rectifier(self, x: Tensor, run: Call) -> Tensor:
-        x0, *known = next(self._recorded)
+        x0, *known = self._next()
         result: Tensor = Revealed.apply(x, x0, *(known or [run(x0).detach()]), run)
         return result
 
     activation = rectifier
 
     def max_pool(self, x: Tensor, run: Compute) -> Tensor:
-        (x0,) = next(self._recorded)
+        (x0,) = self._next()
         return self._split(Pooled.apply(Join.apply(x), x0, run), run(x0))
 
     def product(self, x: Tensor, other: Tensor, run: Compute) -> Tensor:
-        x0, other0 = next(self._recorded)
+        x0, other0 = self._next()
         return self._split(Product.apply(Join.apply(x), Join.apply(other), x0, other0), x0 * other0)
 
     def norm(self, x: Tensor, norm: Norm, run: Compute) -> Tensor:
-        (x0,) = next(self._recorded)
+        (x0,) = self._next()
         return self._split(normed(Join.apply(x), x0, norm), run(x0))
 
     @staticmethod
@@ -162,7 +167,7 @@ class _RevealCancelDense(_RevealCancel):
     def rectifier(self, x: Tensor, run: Call) -> Tensor:
         if x.ndim == 2:
             return super().rectifier(x, run)
-        x0, *known = next(self._recorded)
+        x0, *known = self._next()
         (y0,) = known or [run(x0)]
         return self._split(rescaled(Join.apply(x), x0, y0, run), y0)
 

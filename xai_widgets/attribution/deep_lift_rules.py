@@ -62,7 +62,8 @@ class Rectified(torch.autograd.Function):
         tiny = torch.finfo(start.dtype).tiny
         factor = start.clamp(min=0, max=run.upper)
         slope0 = _tiny_slope(start, run.upper, tiny)
-        difference = (x - start).add_(tiny)
+        # Nothing else uses the values of the reference.
+        difference = torch.sub(x, start, out=start if start.shape == x.shape else None).add_(tiny)
         # The network may use x itself, so that it is changed if the network would. Of a view, only the caller can.
         fused = run.in_place and not x._is_view()
         if fused:

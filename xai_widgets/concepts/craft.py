@@ -40,7 +40,6 @@ from xai_widgets.concepts.class_crops import (
 from xai_widgets.concepts.concept_scores import ConceptScores
 from xai_widgets.concepts.factorization import FEW_IMAGES, factorized, warn_few
 from xai_widgets.concepts.sobol import sobol_masks, total_indices
-from xai_widgets.core.arguments import check_batch_size
 from xai_widgets.core.image_source import ImageSource
 from xai_widgets.core.model import ImageModel, check_model
 from xai_widgets.core.precision import double
@@ -234,7 +233,7 @@ def class_concepts(
     scored: int = 12,
     design: int = 64,
     seed: int = 0,
-    batch_size: int = 32,
+    batch_size: int | None = None,
 ) -> Run[ClassConcepts]:
     """Find the concepts of a class in images of it, without labels, and their importance for its score.
 
@@ -266,8 +265,8 @@ def class_concepts(
         about a tenth for one image, and less for the mean.
     seed : int, default 0
         Seed of the factorization and of the samples.
-    batch_size : int, default 32
-        Crops, or changed activations, per pass.
+    batch_size : int, optional
+        Crops, or changed activations, per pass. Default: as many as are computed fastest in bounded memory.
 
     Returns
     -------
@@ -294,40 +293,40 @@ def class_concepts(
     choice(kind, "kind", ("auto", *get_args(FactorKind)))
     count = integer(count, "count", low=1, high=MOST_COMPONENTS)
     scored, design = integer(scored, "scored", low=1), integer(design, "design", low=2)
-    batch_size = check_batch_size(batch_size)
     if target is not None:
         target = model.class_index(target)
     source = ImageSource(model, listed_images(images))
+    number = source.batch_size(batch_size)
     side = crop_side(source.batch(0, 1), side)
     progress = _Progress()
 
     def steps() -> Iterator[ClassConcepts]:
-        chosen, found = of_class(model, source, target, MOST_IMAGES, batch_size)
+        chosen, found = of_class(model, source, target, MOST_IMAGES, number)
         progress.predicted = 1.0
         grids = []
         distance = DENSE if len(chosen) < FEW_IMAGES else SPARSE
         for index in chosen:
             x = source.batch(index, index + 1)
             counts = crop_counts(x.shape[2:], side, distance)
-            crops = crop_activations(model, x, layer, side, counts, batch_size)
+            crops = crop_activations(model, x, layer, side, counts, number)
             grids.append(ActivationGrid(model.name, layer, index, crops))
             progress.cropped = len(grids) / len(chosen)
         warn_few(grids, model.labels[found])
         components, reason = factorized(grids, count, kind, seed)
         result = _unscored(model, source, found, components, reason, side, scored)
         yield result
-        for number in range(len(result.scores)):
+        for index in range(len(result.scores)):
             # Other points for each image: the errors of the estimates cancel in the mean.
-            masks = sobol_masks(len(result), design, seed=seed + number)
-            part = result.scored(model, number)
-            values = part.scores(masks, batch_size)[:, found]
+            masks = sobol_masks(len(result), design, seed=seed + index)
+            part = result.scored(model, index)
+            values = part.scores(masks, number)[:, found]
             result = result.with_image(
-                number,
+                index,
                 importances=total_indices(values, len(result)),
                 gradients=part.gradient(found),
-                removed=part.scores(1 - torch.eye(len(result)), batch_size),
+                removed=part.scores(1 - torch.eye(len(result)), number),
             )
-            progress.scored = (number + 1) / len(result.scores)
+            progress.scored = (index + 1) / len(result.scores)
             yield result.by_importance() if result.complete else result
 
     return Run(

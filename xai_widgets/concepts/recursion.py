@@ -24,7 +24,7 @@ from xai_widgets.concepts.concept_scores import ConceptScores
 from xai_widgets.concepts.craft import ClassConcepts
 from xai_widgets.concepts.factorization import factorized
 from xai_widgets.concepts.sobol import sobol_masks, total_indices
-from xai_widgets.core.arguments import check_batch_size
+from xai_widgets.core.batching import pass_batch_size
 from xai_widgets.core.hooks import record_outputs
 from xai_widgets.core.model import ImageModel, check_model
 from xai_widgets.core.run import Run, without_inference_mode
@@ -86,7 +86,7 @@ def sub_concepts(
     scored: int = 4,
     design: int = 16,
     seed: int = 0,
-    batch_size: int = 32,
+    batch_size: int | None = None,
 ) -> Run[SubConcepts]:
     """Decompose a concept into sub-concepts of an earlier layer.
 
@@ -112,8 +112,8 @@ def sub_concepts(
         Points of each of the two samples of a Sobol index.
     seed : int, default 0
         Seed of the factorization and of the samples.
-    batch_size : int, default 32
-        Crops, or changed activations, per pass.
+    batch_size : int, optional
+        Crops, or changed activations, per pass. Default: as many as are computed fastest in bounded memory.
 
     Returns
     -------
@@ -131,7 +131,7 @@ def sub_concepts(
     concept = integer(concept, "concept", low=0, high=len(concepts) - 1)
     count = integer(count, "count", low=1, high=MOST_COMPONENTS)
     crops, scored = integer(crops, "crops", low=1), integer(scored, "scored", low=1)
-    batch_size = check_batch_size(batch_size)
+    number = pass_batch_size(model, model.size, batch_size)
     lower = layer_below(model, concepts.layer) if layer is None else model.layer(layer).name
     model.grid(lower)
     names = [each.name for each in model.layers()]
@@ -146,11 +146,11 @@ def sub_concepts(
             raise ValueError(f"concept {concept + 1} has no crop with a weight above 0")
         x = resized(found.to(model.device), model_size(concepts))
         grids = []
-        for number, part in enumerate(x.split(1)):
+        for index, part in enumerate(x.split(1)):
             output = model.activations(part, lower)[lower].float()
             check_finite(output, model.name, f"outputs of {lower!r}")
             raw = model.spatial(lower, output)[0].movedim(0, -1).contiguous()
-            grids.append(ActivationGrid(model.name, lower, number, raw))
+            grids.append(ActivationGrid(model.name, lower, index, raw))
         components, reason = factorized(grids, count, kind, seed)
         size = len(components.directions)
         masks = sobol_masks(size, design, seed=seed)
@@ -158,13 +158,13 @@ def sub_concepts(
         direction = concepts.directions[concept]
         values = [
             _ParentConcept(
-                LayerScores(model, x[number : number + 1], lower),
+                LayerScores(model, x[index : index + 1], lower),
                 torch.from_numpy(components.directions),
-                weights[number],
+                weights[index],
                 concepts.layer,
                 direction,
-            ).values(masks, batch_size)
-            for number in range(min(scored, len(x)))
+            ).values(masks, number)
+            for index in range(min(scored, len(x)))
         ]
         indices = total_indices(torch.stack(values), size)
         if not bool(indices.any()):

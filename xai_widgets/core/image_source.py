@@ -6,6 +6,8 @@ from typing import Any
 
 from torch import Tensor
 
+from xai_widgets.core.arguments import check_batch_size
+from xai_widgets.core.batching import pass_batch_size
 from xai_widgets.core.model import ImageModel, check_model
 from xai_widgets.core.validation import dense
 
@@ -42,3 +44,9 @@ class ImageSource:
     def batch(self, begin: int, end: int) -> Tensor:
         """Return the images with indices from ``begin`` up to ``end``, (N, C, H, W)."""
         return self._model.images(self._images[begin:end])
+
+    def batch_size(self, given: int | None) -> int:
+        """Return the given batch size, or the best one for images of the size of the first, without gradients."""
+        if given is not None:
+            return check_batch_size(given)
+        return pass_batch_size(self._model, self.batch(0, 1).shape[2:])

@@ -66,8 +66,9 @@ class ChannelExplorer(ChannelLists):
         Settings of the search.
     tau : float, default 1.0
         Share of the score that is enough for a*.
-    batch_size : int, default 32
-        Masked activations, or images, per pass.
+    batch_size : int, optional
+        Masked activations, or images, per pass. Default: 32 masked activations, and as many images as are computed
+        fastest in bounded memory.
     start : bool, default True
         Whether to search at once; otherwise the button starts.
     state : dict, optional
@@ -149,7 +150,7 @@ class ChannelExplorer(ChannelLists):
         patches: int = 5,
         settings: AreaSettings | None = None,
         tau: float = 1.0,
-        batch_size: int = 32,
+        batch_size: int | None = None,
         start: bool = True,
         **kwargs: Any,
     ) -> None:

@@ -73,8 +73,8 @@ class ClassExplorer(ClassViews):
         Points of each sample of the Sobol indices.
     seed : int, default 0
         Seed of the factorization and of the samples.
-    batch_size : int, default 32
-        Crops, or changed activations, per pass.
+    batch_size : int, optional
+        Crops, or changed activations, per pass. Default: as many as are computed fastest in bounded memory.
     start : bool, default True
         Whether to compute at once; otherwise the button starts.
     state : dict, optional
@@ -149,7 +149,7 @@ class ClassExplorer(ClassViews):
         scored: int = 12,
         design: int = 64,
         seed: int = 0,
-        batch_size: int = 32,
+        batch_size: int | None = None,
         start: bool = True,
         **kwargs: Any,
     ) -> None:
@@ -157,7 +157,7 @@ class ClassExplorer(ClassViews):
         check_model(model)
         self.model = model
         self._crops = integer(crops, "crops", low=1)
-        self._batch_size = check_batch_size(batch_size)
+        self._batch_size = None if batch_size is None else check_batch_size(batch_size)
         layer = model.default_layer() if layer is None else layer
         model.grid(layer)
         if sub_layer is not None:

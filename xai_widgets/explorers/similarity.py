@@ -87,8 +87,8 @@ class SimilarityExplorer(Explorer):
         Seed of the components.
     rank : int or None, default 384
         Wider layers are projected to this number of directions, with the error shown; None keeps all channels.
-    batch_size : int, default 32
-        Images per pass.
+    batch_size : int, optional
+        Images per pass. Default: as many as are computed fastest in bounded memory.
     start : bool, default True
         Whether to compute at once; otherwise the button starts.
     state : dict, optional
@@ -162,7 +162,7 @@ class SimilarityExplorer(Explorer):
         corpus: Any = None,
         seed: int = 0,
         rank: int | None = RANK,
-        batch_size: int = 32,
+        batch_size: int | None = None,
         start: bool = True,
         **kwargs: Any,
     ) -> None:
@@ -173,7 +173,7 @@ class SimilarityExplorer(Explorer):
         if not 0 <= components <= MOST_COMPONENTS:
             raise ValueError(f"expected components from 0 to {MOST_COMPONENTS}, got {components}")
         check_rank(rank)
-        batch_size = check_batch_size(batch_size)
+        batch_size = None if batch_size is None else check_batch_size(batch_size)
         # A chart runs from left to right, whatever the order of the list.
         self._series = images.ascending() if isinstance(images, GeometricSeries) else None
         many = isinstance(images, list | tuple) or getattr(images, "ndim", 3) == 4

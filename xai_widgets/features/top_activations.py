@@ -17,7 +17,6 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from xai_widgets.core.arguments import check_batch_size
 from xai_widgets.core.image_source import ImageSource
 from xai_widgets.core.model import ImageModel, check_model
 from xai_widgets.core.run import Run, without_inference_mode
@@ -107,7 +106,7 @@ def top_activations(
     directions: Any = None,
     k: int = 9,
     side: int | None = None,
-    batch_size: int = 32,
+    batch_size: int | None = None,
 ) -> Run[TopActivations]:
     """Find the images and positions with the largest activations of each channel, or along directions, of a layer.
 
@@ -126,8 +125,8 @@ def top_activations(
         Number of images per channel.
     side : int, optional
         Side of a patch, in pixels. Default: the effective receptive field, measured on the first four images.
-    batch_size : int, default 32
-        Images per pass.
+    batch_size : int, optional
+        Images per pass. Default: as many as are computed fastest in bounded memory.
 
     Returns
     -------
@@ -141,16 +140,17 @@ def top_activations(
         images, k below 1, or a side larger than the images.
     """
     check_model(model)
-    k, batch_size = integer(k, "k", low=1, high=MOST_IMAGES), check_batch_size(batch_size)
+    k = integer(k, "k", low=1, high=MOST_IMAGES)
     name = model.default_layer() if layer is None else model.layer(layer).name
     source = ImageSource(model, images)
+    number = source.batch_size(batch_size)
     side = patch_side(model, name, source, side)
     along = None if directions is None else _check_directions(model, name, directions)
 
     def play() -> Iterator[TopActivations]:
         best: TopActivations | None = None
-        for begin in range(0, len(source), batch_size):
-            taken = model.activations(source.batch(begin, begin + batch_size), name)[name].float()
+        for begin in range(0, len(source), number):
+            taken = model.activations(source.batch(begin, begin + number), name)[name].float()
             activation = check_finite(model.spatial(name, taken), model.name, f"outputs of {name!r}")
             if along is not None:
                 activation = torch.einsum("nkhw,mk->nmhw", activation, along)
@@ -171,7 +171,7 @@ def top_activations(
             best = TopActivations(top, which, positions, (grid[0], grid[1]), side, source)
             yield best
 
-    return Run(play(), total=-(-len(source) // batch_size), name=f"top activations of {name}")
+    return Run(play(), total=-(-len(source) // number), name=f"top activations of {name}")
 
 
 def _check_directions(model: ImageModel, layer: str, directions: Any) -> Tensor:

@@ -38,6 +38,8 @@ _FACTS = frozenset(
     }
 )  # fmt: skip
 _COPIES = frozenset({Tensor.detach, Tensor.clone})
+#: Returns the hooks of torch on saved tensors; None in versions without.
+_top_hooks = getattr(torch._C._autograd, "_top_saved_tensors_default_hooks", None)
 
 
 class RulesMode(FunctionMode):
@@ -75,20 +77,28 @@ class RulesMode(FunctionMode):
         # Most calls copy the weights for the pass, or ask for a fact of a tensor.
         if func in _FACTS or (func in _COPIES and not kwargs and _is_constant(args[0])):
             return func(*args, **kwargs)
-        self._check_seen(args)
-        if kwargs:
-            self._check_seen(kwargs.values())
+        if self._has_unseen(args) or (kwargs and self._has_unseen(kwargs.values())):
+            self._check_seen((*args, *kwargs.values()))
         if _in_checkpoint():
             # A block that is recomputed in the backward pass would not use the rules.
             with torch.autograd.graph.saved_tensors_hooks(lambda tensor: tensor, lambda tensor: tensor):
                 result = self.call(func, args, kwargs)
         else:
             result = self.call(func, args, kwargs)
-        for tensor in tensors_in((result, *args[:1])):
-            node = tensor.grad_fn
-            if node is not None:
-                self._seen.add(node)
+        self._see(result)
+        # The first argument may be changed in place.
+        if args:
+            self._see(args[0])
         return result
+
+    def _see(self, value: Any) -> None:
+        """Note the nodes of the tensors in a value."""
+        if isinstance(value, Tensor):
+            if value.requires_grad:
+                self._seen.add(value.grad_fn)
+        elif isinstance(value, (list, tuple)):
+            for item in value:
+                self._see(item)
 
     @abstractmethod
     def call(self, func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
@@ -109,6 +119,17 @@ class RulesMode(FunctionMode):
                 return name or type(self._network).__name__
             frame = frame.f_back
         return type(self._network).__name__
+
+    def _has_unseen(self, values: Iterable[Any]) -> bool:
+        """Return whether a tensor is the result of an operation that was not intercepted; it may be a known one."""
+        # A loop, as this is asked for every operation.
+        for value in values:
+            if isinstance(value, Tensor):
+                if value.requires_grad and (node := value.grad_fn) is not None and node not in self._seen:
+                    return True
+            elif isinstance(value, (list, tuple)) and self._has_unseen(value):
+                return True
+        return False
 
     def _check_seen(self, values: Iterable[Any]) -> None:
         for tensor in tensors_in(values):
@@ -173,6 +194,5 @@ def tensors_in(values: Iterable[Any]) -> list[Tensor]:
 
 def _in_checkpoint() -> bool:
     """Return whether the operation is in a block that is recomputed in the backward pass."""
-    top = getattr(torch._C._autograd, "_top_saved_tensors_default_hooks", None)
-    hooks = None if top is None else top(False)
+    hooks = None if _top_hooks is None else _top_hooks(False)
     return hooks is not None and getattr(hooks[0], "__module__", "") == "torch.utils.checkpoint"

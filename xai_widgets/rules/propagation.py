@@ -52,6 +52,9 @@ from xai_widgets.rules.operations import (
     upper_bound,
 )
 
+#: Types of arguments that are no parameters and hold none.
+_ATOMS = frozenset({Tensor, int, float, bool, str, type(None)})
+
 
 class PropagationRules(RulesMode):
     """Replace the backward pass of every operation between the pixels and the scores inside the block.
@@ -124,10 +127,11 @@ class PropagationRules(RulesMode):
 
     def call(self, func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """Return the result of the function, with the backward pass of its rule; see :class:`RulesMode`."""
-        kwargs = {key: _constant(value) for key, value in kwargs.items()}
-        args = tuple(_constant(value) for value in args)
+        if kwargs:
+            kwargs = {key: _constant(value) for key, value in kwargs.items()}
+        args = tuple([_constant(value) for value in args])
         name = name_of(func)
-        if not (any(map(_depends, args)) or any(map(_depends, kwargs.values()))) or name in MOVING:
+        if name in MOVING or not (_depends(args) or (kwargs and _depends([*kwargs.values()]))):
             return func(*args, **kwargs)
         elementary = expanded(func)
         if elementary is not None:
@@ -352,6 +356,8 @@ def _layer_norm(x: Tensor, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Nor
 
 def _constant(value: Any) -> Any:
     """Detach parameters."""
+    if type(value) in _ATOMS:
+        return value
     if isinstance(value, nn.Parameter):
         return value.detach()
     return type(value)(map(_constant, value)) if type(value) in (list, tuple) else value
@@ -359,9 +365,14 @@ def _constant(value: Any) -> Any:
 
 def _depends(value: Any) -> bool:
     """Return whether a tensor, or any tensor of a list, depends on the pixels."""
-    if isinstance(value, list | tuple):
-        return any(map(_depends, value))
-    return isinstance(value, Tensor) and value.requires_grad
+    # A loop, as this is asked for every operation.
+    if isinstance(value, Tensor):
+        return value.requires_grad
+    if isinstance(value, (list, tuple)):
+        for item in value:
+            if _depends(item):
+                return True
+    return False
 
 
 def _without(values: dict[str, Any], *names: str) -> dict[str, Any]:

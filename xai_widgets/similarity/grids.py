@@ -11,7 +11,6 @@ from typing import Any
 
 from torch import Tensor
 
-from xai_widgets.core.arguments import check_batch_size
 from xai_widgets.core.image_source import ImageSource
 from xai_widgets.core.model import ImageModel, check_model
 from xai_widgets.core.run import Run, without_inference_mode
@@ -75,7 +74,11 @@ class ActivationGrid(ShortRepr):
 
 @without_inference_mode
 def activation_grids(
-    model: ImageModel, images: Any, layers: str | Sequence[str] | None = None, *, batch_size: int = 32
+    model: ImageModel,
+    images: Any,
+    layers: str | Sequence[str] | None = None,
+    *,
+    batch_size: int | None = None,
 ) -> Run[tuple[ActivationGrid, ...]]:
     """Compute the activations of layers on images.
 
@@ -87,8 +90,8 @@ def activation_grids(
         Images of any kind; a list is read batch by batch, each entry one image.
     layers : str or sequence of str, optional
         Spatial layers, by their names in ``model.layers()``. Default: ``model.feature_layer()``.
-    batch_size : int, default 32
-        Images per pass.
+    batch_size : int, optional
+        Images per pass. Default: as many as are computed fastest in bounded memory.
 
     Returns
     -------
@@ -101,15 +104,15 @@ def activation_grids(
         For an unknown layer, with the nearest name, a layer that is not spatial, no layers, or no images.
     """
     check_model(model)
-    batch_size = check_batch_size(batch_size)
     chosen = [model.feature_layer()] if layers is None else [layers] if isinstance(layers, str) else layers
     names = [model.layer(name).name for name in items(chosen, "layers", what="names")]
     source = ImageSource(model, images)
+    number = source.batch_size(batch_size)
 
     def play() -> Iterator[tuple[ActivationGrid, ...]]:
         grids: tuple[ActivationGrid, ...] = ()
-        for begin in range(0, len(source), batch_size):
-            outputs = model.activations(source.batch(begin, begin + batch_size), names)
+        for begin in range(0, len(source), number):
+            outputs = model.activations(source.batch(begin, begin + number), names)
             vectors = {name: _vectors(model, name, output) for name, output in outputs.items()}
             layouts = {name: model.grid(name) for name in names}
             tokens = {name: layouts[name].prefix_tokens(outputs[name]).float() for name in names}
@@ -127,7 +130,7 @@ def activation_grids(
             )
             yield grids
 
-    total = -(-len(source) // batch_size)
+    total = -(-len(source) // number)
     return Run(play(), total=total, name=f"activations of {', '.join(names)}")
 
 

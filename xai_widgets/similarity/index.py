@@ -16,7 +16,6 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from xai_widgets.core.arguments import check_batch_size
 from xai_widgets.core.image_source import ImageSource
 from xai_widgets.core.model import ImageModel, check_model
 from xai_widgets.core.precision import outside_autocast
@@ -135,7 +134,7 @@ def similarity_index(
     layer: str | None = None,
     *,
     side: int | None = None,
-    batch_size: int = 32,
+    batch_size: int | None = None,
 ) -> Run[SimilarityIndex]:
     """Build the search index of a layer on many images.
 
@@ -149,8 +148,8 @@ def similarity_index(
         A spatial layer, by its name in ``model.layers()``. Default: ``model.feature_layer()``.
     side : int, optional
         Side of a patch, in pixels. Default: the effective receptive field, measured on the first four images.
-    batch_size : int, default 32
-        Images per pass.
+    batch_size : int, optional
+        Images per pass. Default: as many as are computed fastest in bounded memory.
 
     Returns
     -------
@@ -164,20 +163,20 @@ def similarity_index(
         side larger than the images.
     """
     check_model(model)
-    batch_size = check_batch_size(batch_size)
     name = model.feature_layer() if layer is None else model.layer(layer).name
     source = ImageSource(model, images)
+    number = source.batch_size(batch_size)
     patch = patch_side(model, name, source, side)
 
     def play() -> Iterator[SimilarityIndex]:
         started = time.perf_counter()
         vectors: Tensor | None = None
-        for begin in range(0, len(source), batch_size):
-            unit = unit_vectors(layer_vectors(model, source.batch(begin, begin + batch_size), [name])[name])
+        for begin in range(0, len(source), number):
+            unit = unit_vectors(layer_vectors(model, source.batch(begin, begin + number), [name])[name])
             if vectors is None:
                 vectors = unit.new_empty(len(source), *unit.shape[1:])
             end = begin + len(unit)
             vectors[begin:end] = unit
             yield SimilarityIndex(name, vectors[:end], patch, time.perf_counter() - started, source)
 
-    return Run(play(), total=-(-len(source) // batch_size), name=f"index of {name}")
+    return Run(play(), total=-(-len(source) // number), name=f"index of {name}")

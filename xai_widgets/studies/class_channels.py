@@ -18,7 +18,7 @@ from xai_widgets.perturbation.channel import (
     class_channels,
 )
 from xai_widgets.perturbation.scored_masks import Variant
-from xai_widgets.studies.masks import Patches
+from xai_widgets.studies.masks import ACTIVATIONS, Patches
 from xai_widgets.studies.study import Study
 
 #: Settings of the search by default: a class needs its sets on average only.
@@ -73,7 +73,7 @@ class ClassChannelStudy(Study[ClassChannelKey, ClassChannels]):
         known: dict[str, Patches] | None = None,
         settings: AreaSettings | None = None,
         tau: float = 1.0,
-        batch_size: int = 32,
+        batch_size: int | None = None,
     ) -> None:
         super().__init__()
         self.model, self.source, self.images = model, ImageSource(model, images), images
@@ -106,7 +106,7 @@ class ClassChannelStudy(Study[ClassChannelKey, ClassChannels]):
                     variant=key.variant,
                     settings=self.settings,
                     tau=self.tau,
-                    batch_size=self.batch_size,
+                    batch_size=ACTIVATIONS if self.batch_size is None else self.batch_size,
                 )
                 for found in search:
                     yield class_channels([*results, found])

@@ -47,8 +47,8 @@ class ClassConceptsStudy(Study[ConceptKey, Any]):
         The layer of the parts. Default: :func:`~xai_widgets.concepts.recursion.layer_below`.
     parts : int, default 5
         The number of parts of a concept.
-    batch_size : int, default 32
-        Crops, or changed activations, per pass.
+    batch_size : int, optional
+        Crops, or changed activations, per pass. Default: as many as are computed fastest in bounded memory.
     **options
         Options of :func:`~xai_widgets.concepts.class_concepts`: ``count``, ``kind``, ``side``, ``scored``, ``design``
         and ``seed``.
@@ -61,7 +61,7 @@ class ClassConceptsStudy(Study[ConceptKey, Any]):
         *,
         sub_layer: str | None = None,
         parts: int = 5,
-        batch_size: int = 32,
+        batch_size: int | None = None,
         **options: Any,
     ) -> None:
         super().__init__()

@@ -27,6 +27,8 @@ from xai_widgets.studies.study import Study
 SNAPSHOT_PASSES = 17
 #: Areas of the image, dense where most networks change their prediction.
 AREAS = (0.01, 0.025, 0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.6, 0.8)
+#: Masked activations at once by default: those behind a layer are small, and larger batches are faster.
+ACTIVATIONS = 32
 
 
 class ExtremalKey(NamedTuple):
@@ -144,7 +146,7 @@ class ChannelStudy(Study[ChannelKey, ChannelExtremal]):
         other_patches: dict[str, Patches] | None = None,
         settings: AreaSettings | None = None,
         tau: float = 1.0,
-        batch_size: int = 32,
+        batch_size: int | None = None,
     ) -> None:
         super().__init__()
         self.model, self.x, self.channels, self.images = model, x, channels, images
@@ -170,7 +172,7 @@ class ChannelStudy(Study[ChannelKey, ChannelExtremal]):
             settings=self.settings,
             start=start,
             tau=self.tau,
-            batch_size=self.batch_size,
+            batch_size=ACTIVATIONS if self.batch_size is None else self.batch_size,
         )
 
         def with_own_patches() -> Iterator[ChannelExtremal]:

@@ -10,6 +10,7 @@ from typing import Any, Literal, NamedTuple
 import torch
 from torch import Tensor
 
+from xai_widgets.core.batching import pass_batch_size
 from xai_widgets.core.model import ImageModel
 from xai_widgets.core.run import Run
 from xai_widgets.features import (
@@ -150,8 +151,8 @@ class SimilarityStudy(Study[SimilarityKey, Any]):
         Seed of the components.
     rank : int, optional
         Wider layers are projected to this number of directions. Default: none is.
-    batch_size : int, default 32
-        Images per pass.
+    batch_size : int, optional
+        Images per pass. Default: as many as are computed fastest in bounded memory.
     """
 
     def __init__(
@@ -164,12 +165,13 @@ class SimilarityStudy(Study[SimilarityKey, Any]):
         component_images: Any = None,
         seed: int = 0,
         rank: int | None = None,
-        batch_size: int = 32,
+        batch_size: int | None = None,
     ) -> None:
         super().__init__()
         self.models, self.images, self.layers, self.corpus = models, images, layers, corpus
         self.component_images = component_images
-        self.seed, self.rank, self.batch_size = seed, rank, batch_size
+        self.seed, self.rank = seed, rank
+        self.batch_size = min(pass_batch_size(model, model.size, batch_size) for model in models)
         self.columns = [(model, layer) for model in models for layer in layers[model.name]]
         self._sides: dict[int, int] = {}
 
