@@ -52,7 +52,7 @@ from xai_widgets.rules.operations import (
     upper_bound,
 )
 
-#: Types of arguments that are no parameters and hold none.
+#: Types of arguments without parameters.
 _ATOMS = frozenset({Tensor, int, float, bool, str, type(None)})
 
 
