@@ -1,12 +1,20 @@
 """Hover and slider over many images, in Chromium on SimilarityExplorer in a real JupyterLab, with EfficientNet-Lite0.
 
-    python benchmarks/bench_images.py [--images 1 10 50] [--moves 300] [--minutes 10]
+    python benchmarks/bench_images.py [--images 1 10 50] [--moves 300] [--minutes 10] [--unlimited]
 
-The images are photographs of 224 pixels, repeated with flips and crops. "First paint" is the time from the message that
-brings the activations until the frame that shows all overlays in sight is painted. The times of moves are those of
-`bench_hand.py`; "empty page" are those of the same moves on a page without anything. Messages are all those between the
-page and the kernel: until the last move, and afterwards, when the pointer rests. Last, the heap, nodes and listeners of
-the page before and after some minutes of hovering, with a rest every five seconds.
+The images are photographs of 224 pixels, repeated with flips and crops. "First paint" is the time from the message
+that brings the activations until the frame that shows all overlays in sight is painted. The times of moves are those
+of `bench_hand.py`. "Empty page" are those of the same moves on a page without anything; "bare page" on one that has
+nothing but as many canvases of 224 pixels as the notebook has in sight, as large on the screen, and writes each once
+in a frame.
+
+Chromium hands out moves once a frame, 60 times a second, and these moves come when a frame has just begun, so "from
+input" holds up to 16.7 ms of waiting on any page. With `--unlimited`, Chromium draws a frame as soon as there is
+something to draw, so that "from input" is the time that the work takes.
+
+Messages are all those between the page and the kernel: until the last move, and afterwards, when the pointer rests.
+Last, the heap, documents, nodes, listeners and canvases of the page before and after some minutes of hovering, with a
+rest every five seconds.
 """
 
 from __future__ import annotations
@@ -20,7 +28,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from playwright.sync_api import Locator, Page
+from playwright.sync_api import Browser, Locator, Page
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "tests" / "browser"))
 import hosts
@@ -69,6 +77,29 @@ LISTEN = """() => {
         }
     });
 }"""
+#: Canvases as large as the boxes, each written once in a frame with moves.
+BARE = """(boxes) => {
+    const pixels = new ImageData(224, 224);
+    const words = new Uint32Array(pixels.data.buffer);
+    const contexts = boxes.map(({ x, y, width, height }) => {
+        const canvas = document.createElement("canvas");
+        canvas.width = canvas.height = 224;
+        canvas.style = `position: fixed; left: ${x}px; top: ${y}px; width: ${width}px; height: ${height}px`;
+        document.body.append(canvas);
+        return canvas.getContext("2d", { alpha: false });
+    });
+    let waiting = 0;
+    let number = 0;
+    window.addEventListener("pointermove", () => {
+        waiting ||= requestAnimationFrame(() => {
+            waiting = 0;
+            words.fill(0xff000000 | (number++ * 7919 % 0xffffff));
+            for (const context of contexts) context.putImageData(pixels, 0, 0);
+        });
+    });
+}"""
+#: Draw frames without waiting for the screen.
+UNLIMITED = ["--disable-frame-rate-limit", "--disable-gpu-vsync"]
 BYTES = "() => { const bytes = window.xwBytes; window.xwBytes = { sent: 0, received: 0 }; return bytes; }"
 
 Box = dict[str, float]
@@ -124,8 +155,24 @@ def memory(page: Page) -> str:
     session.send("HeapProfiler.collectGarbage")
     metrics = {each["name"]: each["value"] for each in session.send("Performance.getMetrics")["metrics"]}
     session.detach()
-    heap, nodes, listeners = (metrics[name] for name in ("JSHeapUsedSize", "Nodes", "JSEventListeners"))
-    return f"heap {heap / 1e6:.1f} MB, {nodes:.0f} nodes, {listeners:.0f} listeners"
+    names = ("JSHeapUsedSize", "Documents", "Nodes", "JSEventListeners")
+    heap, documents, nodes, listeners = (metrics[name] for name in names)
+    canvases = page.locator("canvas").count()
+    return (
+        f"heap {heap / 1e6:.1f} MB, {documents:.0f} documents, {nodes:.0f} nodes, {listeners:.0f} listeners, "
+        f"{canvases} canvases"
+    )
+
+
+def overlap(box: Box, outer: Box) -> bool:
+    return outer["y"] - box["height"] < box["y"] < outer["y"] + outer["height"]
+
+
+def measure_bare(browser: Browser, seen: list[Box], boxes: list[Box], moves: int) -> None:
+    page = browser.new_page(viewport={"width": 1400, "height": 1000})
+    page.evaluate(BARE, seen)
+    report(f"  bare page, {len(seen)} canvases", times_of(page, lambda: hover(page, boxes, moves)))
+    page.close()
 
 
 def measure(host: hosts.NotebookHost, images: int, moves: int, minutes: float) -> None:
@@ -149,6 +196,8 @@ def measure(host: hosts.NotebookHost, images: int, moves: int, minutes: float) -
         for box in map(box_of, stages)
         if box["y"] >= outer["y"] and box["y"] + box["height"] <= outer["y"] + outer["height"]
     ]
+    measure_bare(host.browser, [box for box in map(box_of, stages) if overlap(box, outer)], boxes, moves)
+    page.bring_to_front()
     page.evaluate(BYTES)
     report("  hover", times_of(page, lambda: hover(page, boxes, moves)))
     report_bytes(page, page.evaluate(BYTES), moves)
@@ -174,8 +223,10 @@ def main() -> None:
     parser.add_argument("--images", type=int, nargs="+", default=[1, 10, 50])
     parser.add_argument("--moves", type=int, default=300)
     parser.add_argument("--minutes", type=float, default=10.0)
+    parser.add_argument("--unlimited", action="store_true", help="draw frames without waiting for the screen")
     given = parser.parse_args()
-    with tempfile.TemporaryDirectory() as scratch, launched() as browser:
+    arguments = UNLIMITED if given.unlimited else []
+    with tempfile.TemporaryDirectory() as scratch, launched(arguments) as browser:
         print(
             f"Chromium {browser.version}, {os.cpu_count()} cores, {platform.machine()}, load {os.getloadavg()}"
         )

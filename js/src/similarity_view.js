@@ -7,6 +7,7 @@ import { element, setText } from "./lib/dom.js";
 import { view } from "./lib/figure.js";
 import { pack, packGray } from "./lib/image.js";
 import { whenAtRest } from "./lib/later.js";
+import { setStyle } from "./lib/set_style.js";
 import { createCells, PINS, placeField, placeMark } from "./lib/similarity_cells.js";
 import { largest, paintColors, paintComponents, paintOverlay, rgbOf } from "./lib/similarity_colors.js";
 import { onKey, pinned } from "./lib/similarity_keys.js";
@@ -135,12 +136,16 @@ function build(figure) {
 			const space = spaces()[box.layer];
 			const [height, wide] = all ? all.shape.slice(1) : [space.rows, space.columns];
 			box.stage.style.aspectRatio = `${wide} / ${height}`;
+			box.stage.style.setProperty("--xw-ratio", String(height / wide));
 			const from = [all, words, wide, height];
 			if (differ(from, box.based)) {
 				box.based = from;
 				box.base.resize(wide, height);
-				if (all) box.base.words.set(words(slice(all, box.frame).data));
-				box.base.flush();
+				box.base.canvas.hidden = !all;
+				if (all) {
+					box.base.words.set(words(slice(all, box.frame).data));
+					box.base.flush();
+				}
 			}
 			box.name.textContent = frameCount() > 1 || layers.length === 1 ? nameOf(box.frame) : layers[box.layer];
 			const drawn = made && box.layer === model.get("component_layer");
@@ -319,7 +324,8 @@ function build(figure) {
 function clearBox(box) {
 	box.overlay.canvas.hidden = true;
 	box.painted = [];
-	for (const node of [box.mark, ...box.pins, ...box.fields]) node.hidden = true;
+	for (const node of [box.mark, ...box.pins]) node.hidden = true;
+	for (const node of box.fields) placeField(node, undefined, null, { rows: 1, columns: 1 });
 	setText(box.value, "");
 }
 
@@ -346,8 +352,8 @@ function partOf(whole, { frame }, { rows, columns }) {
 function paintBox(box, space, whole, values, { limit, sign, table, threshold, opacity, interpolation }) {
 	const { canvas } = box.overlay;
 	canvas.hidden = !values;
-	canvas.style.opacity = String(opacity);
-	canvas.style.imageRendering = interpolation === "pixelated" ? "pixelated" : "auto";
+	setStyle(canvas, "opacity", String(opacity));
+	setStyle(canvas, "imageRendering", interpolation === "pixelated" ? "pixelated" : "auto");
 	const from = [whole, limit, table, threshold, interpolation];
 	if (!values || !differ(from, box.painted)) return;
 	box.painted = from;

@@ -1,6 +1,7 @@
 import { describe, expect, test } from "vitest";
+import { enlargeCubic } from "../src/lib/cubic.js";
 import { enlarge, magnitudeLimit } from "../src/lib/heat.js";
-import { enlargeCubic, reduced, reductionFor, resampled, smoothed } from "../src/lib/resample.js";
+import { reduced, reductionFor, resampled, smoothed } from "../src/lib/resample.js";
 
 /** @param {number[]} shape @param {Iterable<number>} values */
 const map = (shape, values) => ({ shape, data: Float32Array.from(values) });

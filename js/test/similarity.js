@@ -113,12 +113,15 @@ export async function press(...keys) {
 	}
 }
 
-/** Where a mark lies, in percent of its image. @param {HTMLElement} node @param {string[]} sides */
+/** Where a mark lies, in percent of its image. @param {HTMLElement} node @param {("left" | "top" | "width" | "height")[]} sides */
 export function shares(node, sides) {
-	const { width, height } = node.parentElement.getBoundingClientRect();
-	const style = getComputedStyle(node);
-	return sides.map((side) => {
-		const extent = side === "left" || side === "width" ? width : height;
-		return Math.round((100 * Number.parseFloat(style.getPropertyValue(side))) / extent);
-	});
+	const image = node.closest(".xw-patch-stage").getBoundingClientRect();
+	const box = node.getBoundingClientRect();
+	const at = {
+		left: (box.left - image.left) / image.width,
+		top: (box.top - image.top) / image.height,
+		width: box.width / image.width,
+		height: box.height / image.height,
+	};
+	return sides.map((side) => Math.round(100 * at[side]));
 }

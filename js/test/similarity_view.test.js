@@ -267,7 +267,8 @@ test("the receptive fields of a position are drawn around it, within the image",
 	/** @param {number} imageIndex @param {number} index */
 	const field = (imageIndex, index) => {
 		const node = stages()[imageIndex].querySelector(`.xw-receptive-${index}`);
-		return node.hidden ? null : shares(node, ["left", "top", "width", "height"]);
+		const seen = node.checkVisibility({ visibilityProperty: true });
+		return !seen ? null : shares(node, ["left", "top", "width", "height"]);
 	};
 	// The middle of row 0 and column 1 is at (0.5, 0.25).
 	expect(field(0, 0).map(Math.round)).toEqual([35, 0, 50, 100]);

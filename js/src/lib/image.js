@@ -42,6 +42,12 @@ export class Raster {
 	canvas = document.createElement("canvas");
 	words = new Uint32Array(0);
 	#pixels = new ImageData(1, 1);
+	#opaque;
+
+	/** @param {{opaque?: boolean}} [options]  an opaque canvas is drawn faster */
+	constructor({ opaque = false } = {}) {
+		this.#opaque = opaque;
+	}
 
 	/** Keeps its memory while the size stays. @param {number} width @param {number} height */
 	resize(width, height) {
@@ -61,7 +67,8 @@ export class Raster {
 			right: this.canvas.width,
 			bottom: this.canvas.height,
 		};
-		this.canvas.getContext("2d")?.putImageData(this.#pixels, 0, 0, left, top, right - left, bottom - top);
+		const context = this.canvas.getContext("2d", { alpha: !this.#opaque });
+		context?.putImageData(this.#pixels, 0, 0, left, top, right - left, bottom - top);
 	}
 }
 

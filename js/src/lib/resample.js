@@ -6,8 +6,8 @@
  * @typedef {import("./colormaps.js").Sign} Sign
  * @typedef {"bicubic" | "smooth" | "pixelated"} Interpolation
  */
-import { enlarge, resize } from "./heat.js";
-import { clamp } from "./numbers.js";
+import { enlargeCubic } from "./cubic.js";
+import { enlarge } from "./heat.js";
 
 /** A Gaussian reaches so many standard deviations far. */
 const REACH = 3;
@@ -20,13 +20,14 @@ const REACH = 3;
  * @param {Interpolation} interpolation
  * @param {number} most  about so many pixels a smooth map is enlarged to
  * @param {number} [reduction]  from `reductionFor`
+ * @param {(length: number) => Float32Array} [make]  returns the array that a bicubic map is written to
  * @returns {FloatMap}
  */
-export function resampled(map, interpolation, most, reduction = 1) {
+export function resampled(map, interpolation, most, reduction = 1, make = undefined) {
 	if (reduction > 1) return reduced(map, reduction);
 	const factor = Math.round(most / Math.max(...map.shape));
 	if (interpolation === "pixelated" || factor < 2) return map;
-	return interpolation === "bicubic" ? enlargeCubic(map, factor) : enlarge(map, factor);
+	return interpolation === "bicubic" ? enlargeCubic(map, factor, make) : enlarge(map, factor);
 }
 
 /**
@@ -68,53 +69,6 @@ export function reduced({ shape: [h, w], data }, factor) {
 		}
 	}
 	return { shape: [height, width], data: out };
-}
-
-/**
- * A map enlarged by a whole factor: cubic between the centers of its cells (Keys 1981, a = -1/2), kept within the values
- * of the cells around, so that no ring of the other sign appears.
- *
- * @param {FloatMap} map  of shape [h, w]
- * @param {number} factor
- * @returns {FloatMap}
- */
-export function enlargeCubic(map, factor) {
-	const [h, w] = map.shape;
-	const [height, width] = [h * factor, w * factor];
-	// Next to a cell that is not finite there is no curve to follow.
-	if (!map.data.every(Number.isFinite)) return resize(map, [height, width]);
-	const wide = cubicRows(map.data, h, w, width);
-	const high = cubicRows(transposed(wide, h, width), width, h, height);
-	return { shape: [height, width], data: transposed(high, width, height) };
-}
-
-/** @param {Float32Array} data @param {number} rows @param {number} columns @param {number} width */
-function cubicRows(data, rows, columns, width) {
-	const taps = Array.from({ length: width }, (_, x) => {
-		const place = ((x + 0.5) * columns) / width - 0.5;
-		const low = Math.floor(place);
-		const t = place - low;
-		return {
-			at: [-1, 0, 1, 2].map((step) => clamp(low + step, 0, columns - 1)),
-			weight: [
-				t * (-0.5 + t * (1 - 0.5 * t)),
-				1 + t * t * (-2.5 + 1.5 * t),
-				t * (0.5 + t * (2 - 1.5 * t)),
-				t * t * (-0.5 + 0.5 * t),
-			],
-		};
-	});
-	const out = new Float32Array(rows * width);
-	for (let x = 0; x < width; x++) {
-		const [a, b, c, d] = taps[x].at;
-		const [p, q, r, s] = taps[x].weight;
-		for (let row = 0, start = 0; row < rows; row++, start += columns) {
-			const [v0, v1, v2, v3] = [data[start + a], data[start + b], data[start + c], data[start + d]];
-			const value = p * v0 + q * v1 + r * v2 + s * v3;
-			out[row * width + x] = clamp(value, Math.min(v0, v1, v2, v3), Math.max(v0, v1, v2, v3));
-		}
-	}
-	return out;
 }
 
 /** @param {Float32Array} data @param {number} rows @param {number} columns */

@@ -8,8 +8,9 @@
 import { element } from "./dom.js";
 import { Raster } from "./image.js";
 import { clamp } from "./numbers.js";
+import { setStyle } from "./set_style.js";
 
-/** Boxes that are so far out of sight are drawn with those in sight, so that scrolling finds them drawn. */
+/** Boxes that are so far out of sight are kept ready to be drawn. */
 const MARGIN = "100px 0px";
 
 /** The names of the pins. */
@@ -17,21 +18,20 @@ export const PINS = ["A", "B"];
 
 /** @param {number} frame @param {number} layer */
 function createBox(frame, layer) {
-	const [base, components, overlay] = [new Raster(), new Raster(), new Raster()];
+	const [base, components, overlay] = [new Raster({ opaque: true }), new Raster(), new Raster()];
 	base.canvas.className = "xw-base";
 	components.canvas.className = "xw-components";
 	overlay.canvas.className = "xw-overlay";
 	const mark = element("div", { class: "xw-mark", hidden: true });
 	const pins = PINS.map((name) => element("div", { class: `xw-mark xw-pin xw-pin-${name}`, hidden: true }));
 	const fields = [0, 1].map((index) =>
-		element("div", { class: `xw-receptive xw-receptive-${index}`, hidden: true }),
+		element("div", { class: `xw-receptive xw-receptive-${index}`, style: "visibility: hidden" }),
 	);
 	const stage = element("div", { class: "xw-patch-stage" }, [
 		base.canvas,
 		components.canvas,
 		overlay.canvas,
-		...fields,
-		mark,
+		element("div", { class: "xw-moving" }, [...fields, mark]),
 		...pins,
 	]);
 	const name = element("span", { class: "xw-patch-name" });
@@ -48,7 +48,7 @@ function createBox(frame, layer) {
 		mark,
 		pins,
 		fields,
-		/** Whether it is in sight, or near to it, in the list that scrolls. */
+		/** Whether the list that scrolls shows it. */
 		seen: true,
 		/** The arguments that the image was painted from. @type {unknown[]} */
 		based: [],
@@ -63,12 +63,18 @@ function createBox(frame, layer) {
 
 /** @typedef {ReturnType<typeof createBox>} Box */
 
-/** @param {HTMLElement} node @param {number[]} box  left, top, width and height as shares of the image */
+/**
+ * Chromium arranges the layers of the whole page again whenever something positioned moves, which takes longer than all
+ * the rest of a hover in a notebook. What moves is therefore laid out by its margins, all percentages of the width.
+ *
+ * @param {HTMLElement} node
+ * @param {number[]} box  left, top, width and height as shares of the image
+ */
 function placeBox(node, [left, top, width, height]) {
-	node.style.left = `calc(100% * (${left} - var(--xw-left)) * var(--xw-zoom))`;
-	node.style.top = `calc(100% * (${top} - var(--xw-top)) * var(--xw-zoom))`;
-	node.style.width = `calc(100% * ${width} * var(--xw-zoom))`;
-	node.style.height = `calc(100% * ${height} * var(--xw-zoom))`;
+	setStyle(node, "marginLeft", `calc(100% * (${left} - var(--xw-left)) * var(--xw-zoom))`);
+	setStyle(node, "marginTop", `calc(100% * var(--xw-ratio) * (${top} - var(--xw-top)) * var(--xw-zoom))`);
+	setStyle(node, "width", `calc(100% * ${width} * var(--xw-zoom))`);
+	setStyle(node, "height", `calc(100% * ${height} * var(--xw-zoom))`);
 }
 
 /**
@@ -92,8 +98,21 @@ export function placeMark(node, cell, { rows, columns }) {
  * @param {Grid} grid
  */
 export function placeField(node, field, cell, { rows, columns }) {
-	node.hidden = !cell || !field;
-	if (!cell || !field) return;
+	const box = cell && field ? boxOf(field, cell, { rows, columns }) : null;
+	// The attribute `hidden` would have more styles computed again.
+	setStyle(node, "visibility", box ? "" : "hidden");
+	if (box) placeBox(node, box);
+}
+
+/**
+ * The part of the image that a cell sees, or null if that is the whole image: a frame around it, as of every layer behind
+ * global attention, shows nothing.
+ *
+ * @param {number[]} field
+ * @param {Cell} cell
+ * @param {Grid} grid
+ */
+function boxOf(field, cell, { rows, columns }) {
 	/** @param {number} middle @param {number} extent */
 	const within = (middle, extent) => {
 		const [begin, end] = [clamp(middle - extent / 2), clamp(middle + extent / 2)];
@@ -101,9 +120,7 @@ export function placeField(node, field, cell, { rows, columns }) {
 	};
 	const [left, width] = within((cell.column + 0.5) / columns + field[0], field[2]);
 	const [top, height] = within((cell.row + 0.5) / rows + field[1], field[3]);
-	// A frame around the whole image, as of every layer behind global attention, shows nothing.
-	node.hidden = width === 1 && height === 1;
-	placeBox(node, [left, top, width, height]);
+	return width === 1 && height === 1 ? null : [left, top, width, height];
 }
 
 /**
@@ -136,18 +153,28 @@ export function createCells({ attributes, at, hover, pin, entered, signal }) {
 	node.addEventListener("pointermove", follow, { signal });
 	node.addEventListener("click", (event) => follow(event) && pin(), { signal });
 
-	const observer = new IntersectionObserver(
+	/** @param {Element} node */
+	const boxOfNode = (node) => boxes.find((one) => one.node === node);
+	const near = new IntersectionObserver(
 		(entries) => {
-			for (const { target, isIntersecting } of entries) {
-				const box = boxes.find((one) => one.node === target);
-				if (box) box.seen = isIntersecting;
-				target.classList.toggle("xw-unseen", !isIntersecting);
-			}
-			if (entries.some(({ isIntersecting }) => isIntersecting)) entered();
+			for (const { target, isIntersecting } of entries) target.classList.toggle("xw-unseen", !isIntersecting);
 		},
 		{ root: node, rootMargin: MARGIN },
 	);
-	signal.addEventListener("abort", () => observer.disconnect());
+	const inSight = new IntersectionObserver(
+		(entries) => {
+			for (const { target, isIntersecting } of entries) {
+				const box = boxOfNode(target);
+				if (box) box.seen = isIntersecting;
+			}
+			if (entries.some(({ isIntersecting }) => isIntersecting)) entered();
+		},
+		{ root: node },
+	);
+	const observers = [near, inSight];
+	signal.addEventListener("abort", () => {
+		for (const observer of observers) observer.disconnect();
+	});
 
 	/** Names and arrangement of the rows that are there. */
 	let arranged = "";
@@ -177,8 +204,10 @@ export function createCells({ attributes, at, hover, pin, entered, signal }) {
 				boxes = Array.from({ length: frames * layers }, (_, index) =>
 					createBox(Math.floor(index / layers), index % layers),
 				);
-				observer.disconnect();
-				for (const box of boxes) observer.observe(box.node);
+				for (const observer of observers) {
+					observer.disconnect();
+					for (const box of boxes) observer.observe(box.node);
+				}
 			}
 			/** @param {string} kind @param {Node[]} children */
 			const row = (kind, children) => element("div", { class: `xw-patch-${kind}` }, children);

@@ -4,11 +4,13 @@
  * @typedef {import("./colormaps.js").Sign} Sign
  * @typedef {import("./image.js").FloatMap} FloatMap
  */
+import { scratch } from "./cubic.js";
 import { shade } from "./heat.js";
 import { resampled } from "./resample.js";
 
 /** Smooth overlays are enlarged to about so many pixels before they are colored; the browser does the rest. */
 const SMOOTH_SIZE = 56;
+const enlarged = scratch();
 
 /** Colors of components: those of Okabe and Ito, then of Tol, all distinguished with every common color blindness. */
 export const COLORS = [
@@ -36,7 +38,7 @@ export const COLORS = [
  *     `threshold` is a share of `limit`
  */
 export function paintOverlay(raster, map, { limit, sign, table, threshold, interpolation }) {
-	const { shape, data } = resampled(map, interpolation, SMOOTH_SIZE);
+	const { shape, data } = resampled(map, interpolation, SMOOTH_SIZE, 1, enlarged);
 	raster.resize(shape[1], shape[0]);
 	shade(data, limit, sign, table, raster.words);
 	if (threshold > 0) {

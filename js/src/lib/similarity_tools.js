@@ -207,19 +207,25 @@ export function createLegend() {
 	};
 }
 
+/** A readout of so many letters takes one line of the narrowest view that has room for it beside its controls. */
+const BRIEF = 40;
+
 /** The value at the pointer. @param {Figure} figure */
 export function createReadout({ announce }) {
 	const location = element("span", { class: "xw-cell" });
 	const value = element("span", { class: "xw-value" });
 	const note = element("span", { class: "xw-more xw-muted" });
+	const line = element("div", { class: "xw-readout" }, [location, value, note]);
 	return {
-		node: element("div", { class: "xw-readout" }, [location, value, note]),
+		// Only a child of a plain block can be laid out alone.
+		node: element("div", {}, [line]),
 		/** @param {string} where @param {string} number @param {string} more @param {string} error  of the number */
 		show(where, number, more, error) {
 			setText(location, where);
 			setText(value, number);
 			setText(note, more);
-			value.title = error;
+			if (value.title !== error) value.title = error;
+			line.classList.toggle("xw-brief", !more && where.length + number.length <= BRIEF);
 			announce([where, number, more].filter(Boolean).join(": "));
 		},
 	};
