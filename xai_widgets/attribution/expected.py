@@ -18,6 +18,7 @@ A large gap between the sum and the score of the image minus the mean score of t
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 from itertools import repeat
 from typing import Any, Literal, get_args
 
@@ -186,7 +187,8 @@ def _expected(
                 alpha, weight = strata[n][0][sample], strata[n][1][sample]
                 yield Point(n, baselines[k] + alpha * path, path * weight)
 
-    result = last(weighted_sums(model, x, target, points(), score_gradient, batch_size))
+    explain = partial(score_gradient, folded=True)
+    result = last(weighted_sums(model, x, target, points(), explain, batch_size))
     drawn, index = torch.tensor(which).unique(return_inverse=True)
     weights = torch.tensor([weight for _, weight in strata], dtype=torch.float64)
     shares = torch.zeros(len(x), len(drawn), dtype=torch.float64).index_add_(1, index, weights).to(x)

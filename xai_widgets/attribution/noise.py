@@ -23,6 +23,7 @@ from xai_widgets.core.model import ImageModel
 from xai_widgets.core.validation import integer, number
 from xai_widgets.core.validation import seed as check_seed
 from xai_widgets.errors import warn
+from xai_widgets.methods.gradients import score_gradient
 from xai_widgets.methods.path_points import Point, last, weighted_sums
 from xai_widgets.methods.registry import Cost, Method, as_method, channel_sum, max_abs, method
 
@@ -80,7 +81,7 @@ def smoothgrad(
     Tensor, (N, C, H, W)
         Mean attribution. Noisy pixels may lie outside [0, 1], as published.
     """
-    explain = partial(as_method(method).function, **options)
+    explain = _function(method, options)
     return _smoothed("SmoothGrad", model, x, target, explain, samples, sigma, seed, batch_size)
 
 
@@ -123,12 +124,22 @@ def smoothgrad_squared(
     Tensor, (N, C, H, W)
         At least 0, in units of the squared attribution. Its saliency map is the sum over channels.
     """
-    wrapped = as_method(method)
+    explain = _function(method, options)
 
     def squared(model: ImageModel, x: Tensor, target: Tensor) -> Tensor:
-        return wrapped.function(model, x, target, **options).square()
+        return explain(model, x, target).square()
 
     return _smoothed("SmoothGrad-Squared", model, x, target, squared, samples, sigma, seed, batch_size)
+
+
+def _function(
+    method: str | Method | Callable[..., Any], options: dict[str, Any]
+) -> Callable[[ImageModel, Tensor, Tensor], Tensor]:
+    """Return the function of a method with its options; that of the gradient for many images."""
+    wrapped = as_method(method)
+    if wrapped is as_method("gradient") and not options:
+        return partial(score_gradient, folded=True)
+    return partial(wrapped.function, **options)
 
 
 def _smoothed(

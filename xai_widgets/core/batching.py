@@ -34,6 +34,8 @@ CPU_MEMORY, GPU_SHARE = 400_000_000, 0.25
 CPU_LAYER = 25_000_000
 #: Images of fewer pixels are not worth a pass to estimate their memory.
 SMALL = 128 * 128
+#: Fewest images whose scores are computed with batch norm folded, for which a network is first recorded, in 3 passes.
+FOLDED = 8
 #: Error messages of the allocators of torch (CPU, CUDA, MPS) and of cuBLAS, in lower case.
 OUT_OF_MEMORY = ("out of memory", "allocate memory", "not enough memory", "alloc_failed")
 
@@ -179,10 +181,11 @@ def fast_batch_size(model: ImageModel, size: tuple[int, ...]) -> int:
 @torch.no_grad()
 def scores_of(model: ImageModel, x: Tensor, batch_size: int | None = None) -> Tensor:
     """Return the scores (N, classes) of pixels (N, C, H, W), computed in batches; ValueError for NaN."""
+    folded = len(x) >= FOLDED
     passes = in_batches(
         model,
         x,
-        lambda part: model(torch.stack(part)),
+        lambda part: model(torch.stack(part), folded=folded),
         size=x.shape[2:],
         batch_size=batch_size,
         gradient=False,

@@ -17,8 +17,7 @@ run again without folding.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 from weakref import WeakKeyDictionary, ref
 
 import torch
@@ -26,12 +25,22 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.modules import module as torch_modules
 
+from xai_widgets.core.folding_plan import (
+    Plan,
+    Recorder,
+    Site,
+    argument,
+    reads_shape,
+    statistics_of,
+    tensors_in,
+)
 from xai_widgets.core.guard import FunctionMode, outside_inference, thread_state
 from xai_widgets.core.model_output import distinct_weights
+from xai_widgets.core.pointwise import convolution
 from xai_widgets.core.replica import replica
 
 #: Fewest images in a folded pass without gradients: it reads all weights once more, which pays for several images only.
-LEAST_IMAGES = 4
+LEAST_IMAGES = 2
 #: Time to fold one weight, in units of the time that batch norm takes for one value.
 PER_WEIGHT = 2
 #: Time of batch norm forward and backward, in units of the time forward.
@@ -41,72 +50,29 @@ ATTEMPTS = 3
 #: Largest difference that folding may make to the scores, as a share of the largest score.
 TOLERANCE = 1e-4
 #: Largest norm of the difference that folding may make to the gradient of the scores, as a share of the norm of the
-#: gradient. Rounding changes which of nearly equal values a ReLU or max-pooling passes on.
+#: gradient.
 GRADIENT_TOLERANCE = 1e-2
-
-#: Functions that read the shape or the type of a tensor, but none of its values.
-_SHAPES = frozenset(
-    {"dim", "size", "numel", "nelement", "stride", "is_contiguous", "is_floating_point", "__len__"}
-)
-#: Attributes of a tensor that do not depend on its values.
-_ATTRIBUTES = (
-    Tensor.shape, Tensor.ndim, Tensor.dtype, Tensor.device, Tensor.layout, Tensor.requires_grad, Tensor.is_cuda,
-)  # fmt: skip
+#: Number of images of noise in which the gradients are compared if those of the image differ by more: rounding changes
+#: which of nearly equal values a ReLU or max-pooling passes on, the more so where an image is uniform.
+NOISE_IMAGES = 3
 
 
 class _Deviation(BaseException):
     """Raised inside a pass whose calls are not the recorded ones; ``except Exception`` does not catch it."""
 
 
-class _Name(NamedTuple):
-    """A parameter or buffer of a network by the path of its module."""
+class _Folded(NamedTuple):
+    """The tensors of a site, and weight and bias of the convolution with batch norm in it."""
 
-    path: str
-    name: str
-    buffer: bool
-
-    def find(self, network: nn.Module) -> Tensor:
-        """Return the tensor in a replica."""
-        module = network.get_submodule(self.path)
-        found = (module._buffers if self.buffer else module._parameters).get(self.name)
-        if found is None:
-            raise AttributeError(self.name)
-        return found
-
-
-class _Site(NamedTuple):
-    """A convolution and the batch norm that follows it, by the names of their tensors."""
-
-    weight: _Name
-    bias: _Name | None
-    mean: _Name
-    variance: _Name
-    factor: _Name | None
-    shift: _Name | None
+    tensors: list[Tensor | None]
+    weight: Tensor
+    bias: Tensor
     eps: float
-
-    def find(self, network: nn.Module) -> list[Tensor | None]:
-        """Return the tensors in a replica."""
-        return [None if name is None else name.find(network) for name in self[:-1]]
-
-
-@dataclass(frozen=True)
-class _Plan:
-    """The calls of torch functions in a pass, and the convolutions to fold by the number of their call.
-
-    ``weights`` and ``outputs`` count the values in the weights of these convolutions, and in their outputs for one
-    image.
-    """
-
-    calls: tuple[Any, ...] = ()
-    sites: dict[int, _Site] | None = None
-    weights: int = 0
-    outputs: int = 0
 
 
 #: By network, and whether the pass has gradients: its plan, None if it is to be recorded again, and how often it was
 #: recorded.
-_plans: WeakKeyDictionary[nn.Module, dict[bool, tuple[_Plan | None, int]]] = WeakKeyDictionary()
+_plans: WeakKeyDictionary[nn.Module, dict[bool, tuple[Plan | None, int]]] = WeakKeyDictionary()
 
 
 def folded_pass(
@@ -157,7 +123,7 @@ def _may_fold(network: nn.Module, inputs: Tensor, frozen: bool) -> bool:
     return not any(module._forward_hooks or module._forward_pre_hooks for module in network.modules())
 
 
-def _run(network: nn.Module, inputs: Tensor, plan: _Plan, frozen: bool) -> tuple[Any] | None:
+def _run(network: nn.Module, inputs: Tensor, plan: Plan, frozen: bool) -> tuple[Any] | None:
     """Return the output of a folded pass in a tuple; None if its calls are not the recorded ones."""
     copy = replica(network, frozen=frozen)
     mode = _Folding(plan, copy)
@@ -169,7 +135,7 @@ def _run(network: nn.Module, inputs: Tensor, plan: _Plan, frozen: bool) -> tuple
     return (output,) if mode.is_complete() else None
 
 
-def _make_plan(network: nn.Module, image: Tensor, scores: Callable[[Any], Tensor], gradient: bool) -> _Plan:
+def _make_plan(network: nn.Module, image: Tensor, scores: Callable[[Any], Tensor], gradient: bool) -> Plan:
     """Return the plan of a network; an empty one if nothing can be folded, or folding changes the scores.
 
     With ``gradient``, also if folding changes the gradient of the scores, as in a checkpoint, which computes a part of
@@ -179,7 +145,7 @@ def _make_plan(network: nn.Module, image: Tensor, scores: Callable[[Any], Tensor
     with outside_inference(), torch.random.fork_rng(devices):
         try:
             copy, own = replica(network, frozen=True), image.clone()
-            recorder = _Recorder(copy)
+            recorder = Recorder(copy)
             with torch.no_grad(), recorder:
                 copy(own)
             plan = recorder.plan()
@@ -187,26 +153,35 @@ def _make_plan(network: nn.Module, image: Tensor, scores: Callable[[Any], Tensor
                 return plan
         except Exception:  # a network may refuse a single image; the pass itself reports its errors
             pass
-    return _Plan()
+    return Plan()
 
 
 def _keeps_scores(
-    network: nn.Module, image: Tensor, scores: Callable[[Any], Tensor], plan: _Plan, gradient: bool
+    network: nn.Module, image: Tensor, scores: Callable[[Any], Tensor], plan: Plan, gradient: bool
 ) -> bool:
-    """Return whether folding keeps the scores of an image, and, if asked for, their gradient."""
+    """Return whether folding keeps the scores of an image, and, if asked for, their gradient.
+
+    The gradient is kept if it is that of the image, or of one image of noise: a network that computes another gradient
+    does so for every image.
+    """
+    generator = torch.Generator().manual_seed(0)
     with torch.set_grad_enabled(gradient):
-        image = image.clone().requires_grad_(gradient)
-        plain = scores(replica(network, frozen=True)(image)).clone()
-        made = _run(network, image, plan, True)
-        if made is None:
-            return False
-        folded = scores(made[0])
-        if not bool((folded - plain).abs().amax() <= TOLERANCE * plain.abs().amax()):
-            return False
-        if not gradient:
-            return True
-        expected, got = _gradient(plain, image), _gradient(folded, image)
-        return bool((got - expected).norm() <= GRADIENT_TOLERANCE * expected.norm())
+        for _ in range(1 + NOISE_IMAGES):
+            image = image.clone().requires_grad_(gradient)
+            plain = scores(replica(network, frozen=True)(image)).clone()
+            made = _run(network, image, plan, True)
+            if made is None:
+                return False
+            folded = scores(made[0])
+            if not bool((folded - plain).abs().amax() <= TOLERANCE * plain.abs().amax()):
+                return False
+            if not gradient:
+                return True
+            expected, got = _gradient(plain, image), _gradient(folded, image)
+            if bool((got - expected).norm() <= GRADIENT_TOLERANCE * expected.norm()):
+                return True
+            image = torch.randn(image.shape, generator=generator).to(image)
+    return False
 
 
 def _gradient(scores: Tensor, image: Tensor) -> Tensor:
@@ -214,111 +189,27 @@ def _gradient(scores: Tensor, image: Tensor) -> Tensor:
     return torch.autograd.grad(scores, image, distinct_weights(scores))[0]
 
 
-class _Recorder(FunctionMode):
-    """Records the calls of a pass, and which convolutions are followed by batch norm only."""
-
-    def __init__(self, network: nn.Module) -> None:
-        super().__init__()
-        self._names = {
-            id(tensor): _Name(path, name, buffer)
-            for path, module in network.named_modules()
-            for buffer, group in ((False, module._parameters), (True, module._buffers))
-            for name, tensor in group.items()
-            if tensor is not None
-        }
-        self._calls: list[Any] = []
-        #: By the id of its output, the number of the call of each convolution.
-        self._numbers: dict[int, int] = {}
-        #: By number: the output, which is kept so that its id stays its own, and weight and bias.
-        self._convolutions: dict[int, tuple[Tensor, Tensor, Tensor | None]] = {}
-        self._sites: dict[int, _Site] = {}
-
-    def __torch_function__(
-        self,
-        func: Callable[..., Any],
-        types: Any,
-        args: tuple[Any, ...] = (),
-        kwargs: dict[str, Any] | None = None,
-    ) -> Any:
-        kwargs = kwargs or {}
-        number = len(self._calls)
-        self._calls.append(func)
-        if self._numbers and not _reads_shape(func):
-            self._use(func, args, kwargs)
-        result = func(*args, **kwargs)
-        if func is F.conv2d and isinstance(result, Tensor):
-            weight, bias = _argument(args, kwargs, 1, "weight"), _argument(args, kwargs, 2, "bias")
-            self._numbers[id(result)] = number
-            self._convolutions[number] = result, weight, bias
-        return result
-
-    def _use(self, func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-        """Note what uses the output of a convolution: its first use must be batch norm, and its only one."""
-        for tensor in _tensors((args, kwargs)):
-            number = self._numbers.get(id(tensor))
-            if number is None:
-                continue
-            site = None
-            if func is F.batch_norm and number not in self._sites and args and tensor is args[0]:
-                site = self._site(number, args, kwargs)
-            self._sites.pop(number, None)
-            if site is None:
-                del self._numbers[id(tensor)]
-            else:
-                self._sites[number] = site
-
-    def _site(self, number: int, args: tuple[Any, ...], kwargs: dict[str, Any]) -> _Site | None:
-        """Return the names of the tensors of a convolution and its batch norm; None if it cannot be folded."""
-        output, weight, bias = self._convolutions[number]
-        if _argument(args, kwargs, 5, "training", False):
-            return None
-        tensors = [weight, bias, *_statistics(args, kwargs)]
-        if any(tensor is not None and tensor.dtype != output.dtype for tensor in tensors):
-            return None
-        names = [None if tensor is None else self._names.get(id(tensor)) for tensor in tensors]
-        if any(name is None and tensor is not None for name, tensor in zip(names, tensors, strict=True)):
-            return None
-        weight_name, bias_name, mean, variance, factor, shift = names
-        if weight_name is None or mean is None or variance is None:
-            return None
-        eps = _argument(args, kwargs, 7, "eps", 1e-5)
-        return _Site(weight_name, bias_name, mean, variance, factor, shift, eps)
-
-    def plan(self) -> _Plan:
-        """Return the plan, without convolutions whose output is still in use after the pass."""
-        outputs = {number: self._convolutions[number][0].numel() for number in self._sites}
-        weights = {number: self._convolutions[number][1].numel() for number in self._sites}
-        kept = {number: ref(output) for number, (output, *_) in self._convolutions.items()}
-        self._convolutions.clear()
-        sites = {number: site for number, site in self._sites.items() if kept[number]() is None}
-        return _Plan(
-            tuple(self._calls),
-            sites,
-            sum(weights[number] for number in sites),
-            sum(outputs[number] for number in sites),
-        )
-
-
 class _Folding(FunctionMode):
     """Folds batch norm into the planned convolutions, and compares all calls to the recorded ones."""
 
-    def __init__(self, plan: _Plan, network: nn.Module) -> None:
+    def __init__(self, plan: Plan, network: nn.Module) -> None:
         super().__init__()
         self._plan = plan
         self._network = network
         self.at = 0
         self._deviated = False
-        #: By the id of a view of it, which the network gets before batch norm: the output of a folded convolution, the
-        #: tensors of its site, and eps.
-        self._pending: dict[int, tuple[Tensor, list[Tensor | None], float]] = {}
-        #: By id: the views.
+        #: By the number of the call.
+        self._folded: dict[int, _Folded] | None = None
+        #: By the id of a view of it, which the network gets before batch norm: the output of a folded convolution.
+        self._pending: dict[int, tuple[Tensor, _Folded]] = {}
+        #: By id: the views that the network still has.
         self._views: dict[int, ref[Tensor]] = {}
 
     def is_complete(self) -> bool:
         """Return whether the calls were the recorded ones, and nothing but batch norm has the output of a site."""
         if self._deviated or self._pending or self.at != len(self._plan.calls):
             return False
-        return all(view() is None for view in self._views.values())
+        return not self._views
 
     def __torch_function__(
         self,
@@ -334,36 +225,31 @@ class _Folding(FunctionMode):
         self.at = at + 1
         if func is F.batch_norm and args and id(args[0]) in self._pending:
             return self._normalized(args, kwargs)
-        if self._views and not _reads_shape(func) and any(map(self._is_view, _tensors((args, kwargs)))):
+        if self._views and not reads_shape(func) and any(map(self._is_view, tensors_in((args, kwargs)))):
             self._deviate()
         assert self._plan.sites is not None
-        site = self._plan.sites.get(at)
-        return func(*args, **kwargs) if site is None else self._convolved(site, args, kwargs)
+        if at not in self._plan.sites:
+            return func(*args, **kwargs)
+        if self._folded is None:
+            try:
+                self._folded = _fold(self._plan.sites, self._network)
+            except KeyError:
+                self._deviate()
+        assert self._folded is not None
+        return self._convolved(self._folded[at], args, kwargs)
 
-    def _convolved(self, site: _Site, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Tensor:
+    def _convolved(self, folded: _Folded, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Tensor:
         """Return the output of a convolution with the batch norm after it."""
-        try:
-            tensors = site.find(self._network)
-        except AttributeError:
+        weight, bias = folded.tensors[:2]
+        if weight is not argument(args, kwargs, 1, "weight") or bias is not argument(args, kwargs, 2, "bias"):
             self._deviate()
-        weight, bias, mean, variance, factor, shift = tensors
-        if weight is not _argument(args, kwargs, 1, "weight") or bias is not _argument(
-            args, kwargs, 2, "bias"
-        ):
-            self._deviate()
-        assert weight is not None
-        assert mean is not None
-        assert variance is not None
-        scale = (variance + site.eps).rsqrt()
-        scale = scale if factor is None else scale * factor
-        offset = -mean * scale if bias is None else (bias - mean) * scale
-        offset = offset if shift is None else offset + shift
         rest = {key: value for key, value in kwargs.items() if key not in ("input", "weight", "bias")}
         x = args[0] if args else kwargs["input"]
-        output = _convolution(x, weight * scale.view(-1, 1, 1, 1), offset, *args[3:], **rest)
+        output = convolution(x, folded.weight, folded.bias, *args[3:], **rest)
         view = output.view_as(output)
-        self._pending[id(view)] = output, tensors, site.eps
-        self._views[id(view)] = ref(view)
+        key, views = id(view), self._views
+        self._pending[key] = output, folded
+        views[key] = ref(view, lambda _: views.pop(key, None))
         return view
 
     def _is_view(self, tensor: Tensor) -> bool:
@@ -373,12 +259,14 @@ class _Folding(FunctionMode):
 
     def _normalized(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Tensor:
         """Return the output of a folded convolution, to which batch norm has nothing to add."""
-        output, tensors, eps = self._pending.pop(id(args[0]))
-        same = all(own is now for own, now in zip(tensors[2:], _statistics(args, kwargs), strict=True))
+        output, folded = self._pending.pop(id(args[0]))
+        same = all(
+            own is now for own, now in zip(folded.tensors[2:], statistics_of(args, kwargs), strict=True)
+        )
         if (
             not same
-            or _argument(args, kwargs, 5, "training", False)
-            or _argument(args, kwargs, 7, "eps", 1e-5) != eps
+            or argument(args, kwargs, 5, "training", False)
+            or argument(args, kwargs, 7, "eps", 1e-5) != folded.eps
         ):
             self._deviate()
         return output
@@ -388,49 +276,45 @@ class _Folding(FunctionMode):
         raise _Deviation
 
 
-def _convolution(x: Tensor, weight: Tensor, bias: Tensor, *args: Any, **kwargs: Any) -> Tensor:
-    """Return ``F.conv2d``, for 1 x 1 kernels on one thread of a CPU by oneDNN whatever the size of the batch.
+def _fold(sites: dict[int, Site], network: nn.Module) -> dict[int, _Folded]:
+    """Fold batch norm into the convolutions of a replica; KeyError if a tensor is missing.
 
-    Torch itself uses oneDNN there from 16 images on, although it is faster for four images, too, and small batches
-    spare the memory.
+    The channels of all sites are scaled at once: one by one, small operations would take longer than all others.
     """
-    slow = tuple(weight.shape[2:]) == (1, 1) and len(x) < 16 and torch.get_num_threads() == 1
-    known = slow and not args[4:] and not kwargs and x.device.type == "cpu" and x.dtype == torch.float32
-    settings = [[each] * 2 if isinstance(each, int) else each for each in args[:3]]
-    if not known or torch.is_grad_enabled() or any(isinstance(each, str) for each in settings):
-        return F.conv2d(x, weight, bias, *args, **kwargs)
-    if not torch.backends.mkldnn.is_available() or not torch.backends.mkldnn.enabled:
-        return F.conv2d(x, weight, bias, *args, **kwargs)
-    defaults: list[Any] = [[1, 1], [0, 0], [1, 1]]
-    stride, padding, dilation = settings + defaults[len(settings) :]
-    groups = args[3] if len(args) > 3 else 1
-    return torch.mkldnn_convolution(x, weight, bias, padding, stride, dilation, groups)
+    modules = {path: network.get_submodule(path) for path in set().union(*(s.paths for s in sites.values()))}
+    found = {at: site.find(modules) for at, site in sites.items()}
+    groups: dict[Any, list[int]] = {}
+    for at, (_, _, mean, *_) in found.items():
+        assert mean is not None
+        groups.setdefault((mean.dtype, mean.device), []).append(at)
+    folded: dict[int, _Folded] = {}
+    for group in groups.values():
+        of_group = _fold_together([found[at] for at in group], [sites[at].eps for at in group])
+        folded.update(zip(group, of_group, strict=True))
+    return folded
 
 
-def _statistics(args: tuple[Any, ...], kwargs: dict[str, Any]) -> list[Tensor | None]:
-    """Return mean, variance, factor and shift of a call of ``batch_norm``."""
-    names = ("running_mean", "running_var", "weight", "bias")
-    return [_argument(args, kwargs, index, name) for index, name in enumerate(names, 1)]
+def _fold_together(sites: list[list[Tensor | None]], eps: list[float]) -> list[_Folded]:
+    """Fold batch norm into convolutions of the same dtype and device."""
+    means = [cast(Tensor, tensors[2]) for tensors in sites]
 
+    def channels(index: int, default: float) -> Tensor:
+        """Return a value of each channel of all sites; the default for sites without one."""
+        given = (tensors[index] for tensors in sites)
+        return torch.cat(
+            [
+                torch.full_like(mean, default) if value is None else value
+                for mean, value in zip(means, given, strict=True)
+            ]
+        )
 
-def _argument(
-    args: tuple[Any, ...], kwargs: dict[str, Any], index: int, name: str, default: Any = None
-) -> Any:
-    return args[index] if len(args) > index else kwargs.get(name, default)
-
-
-def _reads_shape(func: Any) -> bool:
-    """Return whether a function does not depend on the values of its tensors."""
-    name = getattr(func, "__name__", "")
-    return name in _SHAPES or (name == "__get__" and getattr(func, "__self__", None) in _ATTRIBUTES)
-
-
-def _tensors(value: Any) -> list[Tensor]:
-    """Return the tensors in nested arguments."""
-    if isinstance(value, Tensor):
-        return [value]
-    if isinstance(value, dict):
-        value = value.values()
-    if isinstance(value, list | tuple | type({}.values())):
-        return [tensor for each in value for tensor in _tensors(each)]
-    return []
+    small = torch.cat([torch.full_like(mean, one) for mean, one in zip(means, eps, strict=True)])
+    scales = (channels(3, 1.0) + small).rsqrt() * channels(4, 1.0)
+    shifts = (channels(1, 0.0) - torch.cat(means)) * scales + channels(5, 0.0)
+    counts = [len(mean) for mean in means]
+    return [
+        _Folded(tensors, cast(Tensor, tensors[0]) * scale.view(-1, 1, 1, 1), shift, one)
+        for tensors, one, scale, shift in zip(
+            sites, eps, scales.split(counts), shifts.split(counts), strict=True
+        )
+    ]

@@ -16,15 +16,16 @@ from xai_widgets.core.validation import check_finite
 _depending: WeakKeyDictionary[ImageModel, set[str]] = WeakKeyDictionary()
 
 
-def score_gradient(model: ImageModel, x: Tensor, target: Tensor) -> Tensor:
+def score_gradient(model: ImageModel, x: Tensor, target: Tensor, *, folded: bool = False) -> Tensor:
     """Return dS_c/dx for a batch of pixels (N, C, H, W) and class indices (N,).
 
-    Gradients of parameters are neither computed nor changed.
+    Gradients of parameters are neither computed nor changed. ``folded`` passes are faster, see
+    :mod:`xai_widgets.core.folding`, which pays for the mean over many points.
     """
     # The caller may be inside no_grad() or inference_mode().
     with outside_inference(), torch.enable_grad():
         x = x.clone().requires_grad_()
-        score = model(x, frozen=True).gather(1, target.clone()[:, None]).sum()
+        score = model(x, frozen=True, folded=folded).gather(1, target.clone()[:, None]).sum()
         # A mode of backward rules would treat an operation on the tensor as a part of the network.
         with torch._C.DisableTorchFunction():
             check_finite(score.detach(), model.name)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 from typing import Literal, get_args
 
 import numpy as np
@@ -55,8 +56,8 @@ def path_sums(
     batch_size: int | None,
 ) -> Iterator[Tensor]:
     """Yield the partial sum of :func:`path_integral` after each batch; images are completed one after the other."""
-    for partial in _gradients(model, x, target, baseline, steps, quadrature, batch_size):
-        yield (x - baseline) * partial
+    for gradients in _gradients(model, x, target, baseline, steps, quadrature, batch_size):
+        yield (x - baseline) * gradients
 
 
 def _gradients(
@@ -78,4 +79,4 @@ def _gradients(
         for n, (start, end) in enumerate(zip(baseline, x, strict=True))
         for alpha, weight in zip(alphas, weights, strict=True)
     )
-    return weighted_sums(model, x, target, points, score_gradient, batch_size)
+    return weighted_sums(model, x, target, points, partial(score_gradient, folded=True), batch_size)

@@ -77,6 +77,8 @@ def perturb(levels: Tensor, masks: Tensor) -> Tensor:
         The masked images.
     """
     last = levels.shape[1] - 1
+    if last == 1:
+        return levels[:, :1] + masks.unsqueeze(2) * (levels[:, 1:] - levels[:, :1])
     position = masks.unsqueeze(2) * last
     below = position.detach().floor().clamp(0, last - 1)
     index = below.long().expand(-1, -1, levels.shape[2], -1, -1)

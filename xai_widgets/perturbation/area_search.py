@@ -198,7 +198,9 @@ class AreaSearch:
     def _scored(self, objective: MaskObjective, candidates: Sequence[Tensor], softness: float) -> BestMasks:
         """Return the best masks of candidate fields (N, A, ...), area by area."""
         fields = torch.cat(list(candidates), 1)
-        return scored(objective, self._make_masks(softness)(fields, None), fields, self.areas)
+        # The binary mask is where the field is highest, so that only the best ones need a smooth mask.
+        best = scored(objective, self.smooth(fields), fields, self.areas)
+        return best._replace(smooth=self._make_masks(softness)(best.parameters, None))
 
     def _earlier_best(self, objective: MaskObjective) -> BestMasks | None:
         earlier = self.earlier

@@ -134,7 +134,9 @@ class ScoreObjective(ABC):
             chosen, index = (torch.stack([each[number] for number in which]) for each in (chosen, index))
         # In this order: outside_inference() would switch gradients on again.
         with outside_inference(), torch.no_grad(), self.checks.collect():
-            batches = zip(chosen.split(self.batch_size), index.split(self.batch_size), strict=True)
+            # In equal shares: a batch of one image left over would be slow.
+            number = -(-len(chosen) // self.batch_size)
+            batches = zip(chosen.tensor_split(number), index.tensor_split(number), strict=True)
             return torch.cat([self.masked_scores(some, images) for some, images in batches])
 
 

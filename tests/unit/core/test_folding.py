@@ -18,6 +18,7 @@ from xai_widgets.core import folding
 from xai_widgets.core.folding import LEAST_IMAGES
 from xai_widgets.core.hooks import record_outputs
 from xai_widgets.core.model import ImageModel
+from xai_widgets.core.pointwise import Pointwise
 
 TIMM = ["tf_efficientnet_lite0", "mobilenetv3_small_050", "regnetx_002", "test_vit", "test_byobnet"]
 
@@ -246,6 +247,56 @@ def test_gradients_are_the_plain_ones_where_the_network_computes_its_own(kind):
         own = x.clone().requires_grad_()
         gradients += torch.autograd.grad(model(own, frozen=True, folded=folded)[:, 0].sum(), own)
     assert_close(*gradients)
+
+
+class Balanced(nn.Module):
+    """Batch norm returns 0 for a black image up to rounding, which decides whether the ReLU passes a gradient."""
+
+    def __init__(self):
+        super().__init__()
+        torch.manual_seed(0)
+        self.conv, self.norm, self.fc = nn.Conv2d(3, 64, 3), nn.BatchNorm2d(64), nn.Linear(64, CLASSES)
+        settled(self)
+        with torch.no_grad():
+            factor = self.norm.weight / (self.norm.running_var + self.norm.eps).sqrt()
+            self.norm.bias.copy_((self.norm.running_mean - self.conv.bias) * factor)
+
+    def forward(self, x):
+        return self.fc(self.norm(self.conv(x)).relu().mean((2, 3)))
+
+
+def test_a_network_is_folded_where_rounding_alone_changes_the_gradient_of_an_image():
+    model = ImageModel(Balanced().eval(), size=SIZE, mean=[0.0] * 3, std=[1.0] * 3, device="cpu")
+
+    def gradient(x, folded):
+        own = x.clone().requires_grad_()
+        with Counting() as counting:
+            found = torch.autograd.grad(model(own, frozen=True, folded=folded)[:, 0].sum(), own)[0]
+        return found, counting.batch_norms
+
+    black = torch.zeros(4, 3, SIZE, SIZE)
+    plain, folded = gradient(black, False)[0], gradient(black, True)[0]
+    assert (folded - plain).norm() > folding.GRADIENT_TOLERANCE * plain.norm()
+    x = images(4)
+    found, number = gradient(x, True)
+    assert number == 0
+    assert_close(found, gradient(x, False)[0])
+
+
+@pytest.mark.parametrize("memory_format", [torch.contiguous_format, torch.channels_last])
+def test_a_pointwise_convolution_and_its_gradients_are_those_of_torch(memory_format):
+    torch.manual_seed(0)
+    weight, bias, x = torch.randn(7, 5, 1, 1), torch.randn(7), torch.randn(3, 5, 6, 4)
+    weights = torch.randn(3, 7, 6, 4)
+    found = []
+    for convolution in (Pointwise.apply, F.conv2d):
+        own = x.contiguous(memory_format=memory_format).requires_grad_()
+        y = convolution(own, weight, bias)
+        (gradient,) = torch.autograd.grad((y.square() * weights).sum(), own, create_graph=True)
+        (second,) = torch.autograd.grad(gradient.square().sum(), own)
+        found.append((y.detach(), gradient.detach(), second))
+    for ours, expected in zip(*found, strict=True):
+        assert_close(ours, expected)
 
 
 class Exchanging(Reused):
