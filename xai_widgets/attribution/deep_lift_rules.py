@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from xai_widgets.rules import at_least_float32
-from xai_widgets.rules.calls import Call, Compute, Norm, Operation
+from xai_widgets.rules.calls import Call, Compute, Norm, Operation, in_graph
 
 #: For a smaller difference of activations the derivative is used as the slope, because of rounding.
 SMALLEST_DIFFERENCE = 1e-6
@@ -64,11 +64,7 @@ class Rectified(torch.autograd.Function):
         slope0 = _tiny_slope(start, run.upper, tiny)
         # Nothing else uses the values of the reference.
         difference = torch.sub(x, start, out=start if start.shape == x.shape else None).add_(tiny)
-        # The network may use x itself, so that it is changed if the network would. Of a view, only the caller can.
-        fused = run.in_place and not x._is_view()
-        if fused:
-            ctx.mark_dirty(x)
-        y: Tensor = run.original() if fused else run()
+        y = in_graph(ctx, x, run)
         factor = torch.sub(y, factor, out=factor if factor.shape == y.shape else None)
         ctx.save_for_backward(factor.add_(slope0).div_(difference))
         return y

@@ -51,6 +51,7 @@ from xai_widgets.rules import (
     fold,
     producer_node,
 )
+from xai_widgets.rules.calls import in_graph
 
 TITLE = "layer-wise relevance propagation"
 #: Largest gap between the sum of relevances and the score without a warning, relative to the score.
@@ -82,7 +83,7 @@ class _Identity(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, run: Callable[[], Tensor]) -> Tensor:
         ctx.shape = x.shape
-        return run()
+        return in_graph(ctx, x, run)
 
     @staticmethod
     def backward(ctx: Any, relevance: Tensor) -> tuple[Tensor | None, ...]:

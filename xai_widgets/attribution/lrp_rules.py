@@ -31,6 +31,7 @@ from torch import Tensor
 from xai_widgets.core.validation import brief
 from xai_widgets.errors import unknown_name
 from xai_widgets.rules import Operation
+from xai_widgets.rules.selection import any_negative, any_nonzero, where_nonzero, where_positive
 
 #: Activations and weights whose products sum to z.
 Part = tuple[Tensor, Tensor]
@@ -95,8 +96,8 @@ class Gamma(Rule):
             z = f(a, weight) if f.bias is None else f(a, weight) + f.bias
         total = torch.zeros_like(a)
         for sign in (1, -1):
-            favored = torch.where(sign * z > 0, relevance, 0)
-            if favored.any():
+            favored = where_positive(z if sign > 0 else -z, relevance)
+            if any_nonzero(favored):
                 parts = [
                     (half, weight + self.gamma * _part(weight, sign * side)) for half, side in _halves(a)
                 ]
@@ -210,12 +211,13 @@ class WithoutBias(Rule):
         f = replace(f, bias=None)
         if self.fallback is None:
             return self.rule.redistribute(a, weight, f, relevance)
+        f = _remembered(f, a, weight)
         with torch.no_grad():
-            contributions = self.rule.contributions(a, weight, f)
-            none = contributions.abs() <= torch.finfo(contributions.dtype).tiny
-        result = self.rule.redistribute(a, weight, f, torch.where(none, 0, relevance))
-        if none.any():
-            result = result + self.fallback.redistribute(a, weight, f, torch.where(none, relevance, 0))
+            kept = where_nonzero(self.rule.contributions(a, weight, f), relevance)
+            rest = relevance - kept
+        result = self.rule.redistribute(a, weight, f, kept)
+        if any_nonzero(rest):
+            result = result + self.fallback.redistribute(a, weight, f, rest)
         return result
 
 
@@ -373,12 +375,27 @@ def _redistribute(
         inputs = [a.detach().requires_grad_() for a, _ in parts]
         z: Tensor = sum(f(a, weight) for a, (_, weight) in zip(inputs, parts, strict=True))  # type: ignore[assignment]
         full = z.detach() if bias is None else z.detach() + bias
-        full = full + epsilon * torch.where(full < 0, -1.0, 1.0).to(full)
+        if epsilon:
+            full = full + torch.copysign(full.new_tensor(epsilon), full)
         # Avoid a division by 0.
-        ratio = torch.where(full.abs() > torch.finfo(full.dtype).tiny, relevance / full, 0)
+        ratio = where_nonzero(full, relevance / full)
         gradients = torch.autograd.grad(z, inputs, ratio)
-    products = (a.detach() * gradient for a, gradient in zip(inputs, gradients, strict=True))
-    return sum(products, torch.zeros_like(inputs[0]))
+    total: Tensor = sum(a.detach() * gradient for a, gradient in zip(inputs, gradients, strict=True))  # type: ignore[assignment]
+    return total
+
+
+def _remembered(f: Operation, a: Tensor, weight: Tensor) -> Operation:
+    """Return f, which computes its value for a and w without a gradient once."""
+    values: list[Tensor] = []
+
+    def function(b: Tensor, w: Tensor) -> Tensor:
+        if b is not a or w is not weight or torch.is_grad_enabled():
+            return f(b, w)
+        if not values:
+            values.append(f(b, w))
+        return values[0]
+
+    return replace(f, function=function)
 
 
 def _part(values: Tensor, sign: int) -> Tensor:
@@ -388,5 +405,5 @@ def _part(values: Tensor, sign: int) -> Tensor:
 
 def _halves(a: Tensor) -> list[tuple[Tensor, int]]:
     """Return the positive and the negative part of activations with their signs; only the first if none is negative."""
-    signs = (1, -1) if (a < 0).any() else (1,)
+    signs = (1, -1) if any_negative(a) else (1,)
     return [(_part(a, sign), sign) for sign in signs]

@@ -94,6 +94,18 @@ class Call:
         return self._func(*self._args, **self._kwargs)
 
 
+def in_graph(ctx: Any, x: Tensor, run: Any) -> Tensor:
+    """Return the result of a call in the forward of an autograd function of x, which changes x if the network would.
+
+    Only the caller of the function can change a view, as the rest of its base has a gradient.
+    """
+    fused = isinstance(run, Call) and run.in_place and not x._is_view()
+    if fused:
+        ctx.mark_dirty(x)
+    result: Tensor = run.original() if fused else run()
+    return result
+
+
 #: Computes the original operation, optionally with another tensor as the first argument; a :class:`Call`, or a function
 #: of the same form.
 Compute = Callable[..., Any]

@@ -9,7 +9,9 @@ import torch
 from torch import Tensor, nn
 
 from xai_widgets.core.guard import outside_inference
-from xai_widgets.rules.propagation import Operation, PropagationRules
+from xai_widgets.rules.calls import Operation, in_graph
+from xai_widgets.rules.propagation import PropagationRules
+from xai_widgets.rules.selection import any_negative, any_nonzero, where_nonzero, where_positive
 
 
 class _Linear(torch.autograd.Function):
@@ -24,12 +26,13 @@ class _Linear(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, p: Tensor) -> tuple[Tensor | None, ...]:
         a, weight = (each.float() if each.element_size() < 4 else each for each in ctx.saved_tensors)
-        result = torch.zeros_like(a)
+        result: Tensor | None = None
         for sign in (1, -1):
-            part = (sign * p).clamp(min=0).to(a)
-            if part.any():
-                result += _marginal_winning_probability(a, sign * weight, ctx.f, part)
-        return result.to(p.dtype), None, None, None
+            part = (p if sign > 0 else -p).clamp(min=0).to(a)
+            if any_nonzero(part):
+                found = _marginal_winning_probability(a, sign * weight, ctx.f, part)
+                result = found if result is None else result + found
+        return (torch.zeros_like(a) if result is None else result).to(p.dtype), None, None, None
 
 
 class _Scaled(torch.autograd.Function):
@@ -52,26 +55,26 @@ class _Rectified(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, run: Callable[[], Tensor]) -> Tensor:
-        y = run()
-        ctx.save_for_backward(y > 0)
+        y = in_graph(ctx, x, run)
+        # The network may change it in place afterwards.
+        ctx.save_for_backward(y.clone())
         return y
 
     @staticmethod
     def backward(ctx: Any, p: Tensor) -> tuple[Tensor | None, ...]:
-        (active,) = ctx.saved_tensors
-        return p.clamp(min=0) * active, None
+        return where_positive(ctx.saved_tensors[0], p.clamp(min=0)), None
 
 
 def _marginal_winning_probability(a: Tensor, weight: Tensor, f: Operation, p: Tensor) -> Tensor:
     """Return P(a_j) of the excitatory inputs of f(a, weight) with probabilities p, with the sign of a_j."""
     halves = [(a.clamp(min=0), weight.clamp(min=0)), (a.clamp(max=0), weight.clamp(max=0))]
     # After a ReLU no activation is negative, and the first half is enough.
-    halves = halves if (a < 0).any() else halves[:1]
+    halves = halves if any_negative(a) else halves[:1]
     with torch.enable_grad():
         inputs = [half.detach().requires_grad_() for half, _ in halves]
         excitation = sum(f(half, w) for half, (_, w) in zip(inputs, halves, strict=True))
         assert isinstance(excitation, Tensor)
-        z = torch.where(excitation > torch.finfo(p.dtype).tiny, p / excitation, 0).detach()
+        z = where_nonzero(excitation.detach(), p / excitation.detach())
         gradients = torch.autograd.grad(excitation, inputs, z)
     # If both a and w are negative, their product is excitatory, but P has the sign of a.
     negative = inputs[1].detach() * gradients[1] if len(inputs) > 1 else 0
