@@ -5,10 +5,12 @@ import { createColorControls } from "./lib/color_tools.js";
 import { element } from "./lib/dom.js";
 import { view } from "./lib/figure.js";
 import { panelOf } from "./lib/popup.js";
+import { hoverer } from "./lib/state.js";
 
 let menus = 0;
 
-export default view("xw-display-menu", (figure) => {
+/** @param {import("./lib/figure.js").Figure} figure @returns {import("./lib/figure.js").Parts} */
+function build(figure) {
 	const { model, root, signal } = figure;
 	const id = `xw-display-${++menus}-${Math.random().toString(36).slice(2, 8)}`;
 	const button = element("button", { type: "button", class: "xw-field xw-opens", "aria-controls": id }, [
@@ -50,4 +52,7 @@ export default view("xw-display-menu", (figure) => {
 			button.title = model.get("help") ?? "";
 		},
 	};
-});
+}
+
+// The settings are looks: views in the page follow at once, and the kernel need not know before a drag is over.
+export default view("xw-display-menu", build, hoverer);

@@ -2,7 +2,7 @@ import "./heatmap_view.css";
 import { createColorControls, createScale, nextSign, opacityByKey } from "./lib/color_tools.js";
 import { DIVERGING_NAMES, resolveColormap, SEQUENTIAL_NAMES } from "./lib/colormaps.js";
 import { digits } from "./lib/digits.js";
-import { element } from "./lib/dom.js";
+import { element, setText } from "./lib/dom.js";
 import { createDrawing } from "./lib/drawing.js";
 import { confirmDrawn } from "./lib/drawn.js";
 import { view } from "./lib/figure.js";
@@ -64,14 +64,14 @@ function createReadout({ model, announce }) {
 			const shape = (map ?? image)?.shape;
 			const at = shape ? cellAt(position, shape) : null;
 			const number = map && at ? digits(map.data[at.row * at.columns + at.column]) : "";
-			cell.textContent = at ? `row ${at.row}, col ${at.column}` : "";
-			value.textContent = number;
+			setText(cell, at ? `row ${at.row}, col ${at.column}` : "");
+			setText(value, number);
 			const pixel = image && cellAt(position, image.shape);
 			const start = pixel ? (pixel.row * pixel.columns + pixel.column) * 3 : 0;
 			const color = image && pixel ? [...image.data.subarray(start, start + 3)].join(" ") : "";
 			swatch.hidden = !color;
 			if (color) swatch.style.background = `rgb(${color})`;
-			channels.textContent = color;
+			setText(channels, color);
 			announce(at ? `row ${at.row}, column ${at.column}${number && `: ${number}`}` : "");
 		},
 	};

@@ -1,4 +1,4 @@
-import { element } from "./dom.js";
+import { element, setText } from "./dom.js";
 import { helpOf } from "./help.js";
 import { createSelect } from "./select.js";
 import { observe } from "./state.js";
@@ -46,7 +46,7 @@ export function rangeControl({ model, trait, label, set, signal }, { min, max, s
 	const sync = () => {
 		const value = model.get(trait);
 		input.value = String(value);
-		output.textContent = text(value);
+		setText(output, text(value));
 		input.setAttribute("aria-valuetext", text(value));
 	};
 	input.addEventListener("input", () => set({ [trait]: input.valueAsNumber }), { signal });

@@ -1,4 +1,4 @@
-import { element } from "./dom.js";
+import { element, setText } from "./dom.js";
 import { clamp } from "./numbers.js";
 
 /**
@@ -140,9 +140,9 @@ export function createSlider({ choose, chooseStar, signal }) {
 			input.max = String(end);
 			input.disabled = !stops.some(({ ready }) => ready);
 			sync();
-			name.textContent = look.label;
+			setText(name, look.label);
 			name.hidden = !look.label;
-			output.textContent = stops[at]?.text ?? "—";
+			setText(output, stops[at]?.text ?? "—");
 			input.setAttribute("aria-valuetext", output.textContent);
 			if (!moved) return;
 			ticks.replaceChildren(...stops.map((stop) => tickOf(stop, shareOf(look, stop.position))));
