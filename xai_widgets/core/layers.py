@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any, NamedTuple
 
 import torch
@@ -67,8 +68,6 @@ class _LayerRecord:
     def __init__(self, module: nn.Module, output: Tensor, grid: Grid | None) -> None:
         self.module, self.shape, self.grid = module, tuple(output.shape[1:]), grid
         self.output = output
-        # Whether the gradient at the positions has values other than 0; None if there is no gradient.
-        self.gradient: bool | None = None
 
 
 def list_layers(
@@ -91,6 +90,9 @@ def list_layers(
         Layouts given by the user.
     """
     records: dict[str, _LayerRecord] = {}
+    # By layer with a gradient: whether it has values other than 0 at the positions. A hook that held the record, and so
+    # the output, would keep the graph for ever.
+    gradients: dict[str, bool] = {}
     calls: dict[str, int] = {}
     pooled: list[Tensor] = []
     size = (image.shape[2], image.shape[3])
@@ -106,9 +108,9 @@ def list_layers(
         name = layer_name(name, number)
         if grids is not None:
             grid = _given_grid(grids, name, tuple(tensor.shape[1:]), grid)
-        layer = records[name] = _LayerRecord(module, tensor, grid)
+        records[name] = _LayerRecord(module, tensor, grid)
         if tensor.requires_grad:
-            tensor.register_hook(lambda gradient: _record_gradient(layer, gradient))
+            tensor.register_hook(partial(_record_gradient, gradients, name, grid))
 
     submodules = {name: module for name, module in parts.items() if name}
     with outside_inference(), torch.enable_grad(), forward_hooks(submodules, record, every_call=True):
@@ -116,11 +118,11 @@ def list_layers(
         scores = run(x)
         known = _backpropagate(scores, x)
     # If the weights of the last layer are still 0, every gradient is 0, and it counts whether there is one at all.
-    any_gradient = any(layer.gradient for layer in records.values() if layer.grid is not None)
+    any_gradient = any(gradients.get(name) for name, layer in records.items() if layer.grid is not None)
     layers = []
     for name, layer in records.items():
         pools = any(layer.output is pool for pool in pooled)
-        used = not known or (bool(layer.gradient) if any_gradient else layer.gradient is not None)
+        used = not known or (gradients.get(name, False) if any_gradient else name in gradients)
         layers.append(Layer(name, type(layer.module).__name__, layer.shape, pools, layer.grid, used))
     if grids is not None and not callable(grids):
         for name in grids:
@@ -149,11 +151,13 @@ def _with_prefix_names(layers: list[Layer], parts: dict[str, nn.Module]) -> list
     return named
 
 
-def _record_gradient(layer: _LayerRecord, gradient: Tensor | None) -> None:
+def _record_gradient(
+    gradients: dict[str, bool], name: str, grid: Grid | None, gradient: Tensor | None
+) -> None:
     if gradient is None:
         return
-    spatial = gradient if layer.grid is None else layer.grid.spatial(gradient)
-    layer.gradient = bool(spatial.ne(0).any())
+    spatial = gradient if grid is None else grid.spatial(gradient)
+    gradients[name] = bool(spatial.ne(0).any())
 
 
 def _backpropagate(scores: Tensor, x: Tensor) -> bool:
