@@ -16,14 +16,18 @@ a_(u, N x N) is the vector of the N x N patch around u, zero-padded. They are re
 
 from __future__ import annotations
 
-from typing import Literal, get_args
+from collections.abc import Callable
+from typing import Any, Literal, get_args
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from xai_widgets.core.folding_plan import argument
+from xai_widgets.core.guard import FunctionMode
 from xai_widgets.core.hooks import record_inputs
 from xai_widgets.core.model import ImageModel
+from xai_widgets.core.replica import replica
 from xai_widgets.core.validation import choice
 from xai_widgets.methods.gradients import spatial_gradient
 from xai_widgets.methods.registry import channel_sum, method
@@ -188,30 +192,67 @@ def norm_grad_convolution(
             f"expected layer to be an nn.Conv2d, got {layer!r}, a {type(convolution).__name__}; try "
             f"{convolutions[-1]!r}"
         )
-    padded = inputs[layer].float()
+    called = _convolution_call(convolution, inputs[layer])
+    if called is None:
+        raise ValueError(
+            f"expected a convolution that calls torch.nn.functional.conv2d once, got {layer!r}, a "
+            f"{type(convolution).__name__}; the nearest method is 'norm_grad'"
+        )
+    activation, size, settings = called
     groups = convolution.groups
-    if isinstance(convolution.padding, str) or convolution.padding_mode != "zeros":
-        # Pad like the convolution itself, in any mode.
-        mode = "constant" if convolution.padding_mode == "zeros" else convolution.padding_mode
-        padded = F.pad(padded, convolution._reversed_padding_repeated_twice, mode=mode)
-        padding: tuple[int, ...] = (0, 0)
-    else:
-        padding = convolution.padding
     norms = [
-        _norm(g) * _patch_norm(a, convolution.kernel_size, padding, convolution.stride, convolution.dilation)
-        for g, a in zip(gradient.chunk(groups, 1), padded.chunk(groups, 1), strict=True)
+        _norm(g) * _patch_norm(a, size, **settings)
+        for g, a in zip(gradient.chunk(groups, 1), activation.float().chunk(groups, 1), strict=True)
     ]
     return _norm(torch.cat(norms, 1))
+
+
+class _Calls(FunctionMode):
+    """Records the arguments of the convolutions of a pass."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.found: list[tuple[Tensor, tuple[int, ...], dict[str, Any]]] = []
+
+    def __torch_function__(
+        self,
+        func: Callable[..., Any],
+        types: Any,
+        args: tuple[Any, ...] = (),
+        kwargs: dict[str, Any] | None = None,
+    ) -> Any:
+        kwargs = kwargs or {}
+        if func is F.conv2d:
+            settings = {
+                name: argument(args, kwargs, index, name, default)
+                for index, name, default in ((3, "stride", 1), (4, "padding", 0), (5, "dilation", 1))
+            }
+            x, weight = argument(args, kwargs, 0, "input"), argument(args, kwargs, 1, "weight")
+            self.found.append((x, tuple(weight.shape[2:]), settings))
+        return func(*args, **kwargs)
+
+
+def _convolution_call(
+    convolution: nn.Conv2d, x: Tensor
+) -> tuple[Tensor, tuple[int, ...], dict[str, Any]] | None:
+    """Return the input, the size of the kernel and the settings of the only call of a module, which may pad by itself.
+
+    For instance, the padding of timm's ``Conv2dSame`` depends on the size of the image.
+    """
+    with torch.no_grad(), _Calls() as calls:
+        replica(convolution, frozen=True)(x)
+    return calls.found[0] if len(calls.found) == 1 else None
 
 
 def _patch_norm(
     activation: Tensor,
     size: tuple[int, ...],
-    padding: tuple[int, ...],
-    stride: tuple[int, ...] = (1, 1),
-    dilation: tuple[int, ...] = (1, 1),
+    *,
+    stride: int | tuple[int, ...] = 1,
+    padding: str | int | tuple[int, ...] = 0,
+    dilation: int | tuple[int, ...] = 1,
 ) -> Tensor:
     """Return the norm of the input patch of a convolution at each position, (N, 1, h, w)."""
     squares = activation.square().sum(1, keepdim=True)
     ones = squares.new_ones(1, 1, *size)
-    return F.conv2d(squares, ones, stride=stride, padding=padding, dilation=dilation).sqrt()
+    return F.conv2d(squares, ones, None, stride, padding, dilation).sqrt()

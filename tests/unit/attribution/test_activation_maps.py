@@ -5,6 +5,7 @@ import torch
 import torch.nn.functional as F
 from closeness import assert_close
 from networks import CLASSES, Concat, Functional, SharedInPlace, images, one_sentence, settle, wrap
+from timm.layers import Conv2dSame, StdConv2d
 from torch import nn
 
 from xai_widgets import attribution
@@ -243,6 +244,22 @@ def test_norm_grad_of_a_convolution_is_that_of_the_gradient_of_its_weights(optio
             alone[:, :, i, j] = gradient[:, :, i, j]
             (weights,) = torch.autograd.grad(convolution(given), convolution.weight, alone)
             assert_close(made[0, 0, i, j], weights.norm())
+
+
+@pytest.mark.parametrize("kind", [Conv2dSame, StdConv2d])
+def test_norm_grad_of_a_convolution_that_pads_or_scales_by_itself(kind):
+    convolution = kind(4, 5, 3, stride=2)
+    network = nn.Sequential(
+        nn.Conv2d(3, 4, 3, padding=1), convolution, nn.ReLU(), nn.Flatten(), nn.Linear(80, CLASSES)
+    )
+    model, x = wrap(settle(network)), images(2)
+    made = attribution.norm_grad_convolution(model, x, 1, layer="1")
+    _, gradient = layer_gradient(model, x, torch.tensor([1, 1]), "1")
+    given = model.activations(x, ["0"])["0"]
+    # Of 8 positions, 'same' padding adds one below and to the right.
+    given = F.pad(given, (0, 1, 0, 1) if kind is Conv2dSame else (1, 1, 1, 1))
+    patches = F.unfold(given, 3, stride=2).norm(dim=1).view(2, 1, *gradient.shape[2:])
+    assert_close(made, gradient.norm(dim=1, keepdim=True) * patches)
 
 
 def test_norm_grad_of_a_convolution_takes_the_last_one_and_nothing_else(model):
