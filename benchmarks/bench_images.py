@@ -1,6 +1,6 @@
 """Hover and slider over many images, in Chromium on SimilarityExplorer in a real JupyterLab, with EfficientNet-Lite0.
 
-    python benchmarks/bench_images.py [--images 1 10 50] [--moves 300] [--minutes 10] [--unlimited]
+    python benchmarks/bench_images.py [--images 1 10 50] [--moves 300] [--minutes 10]
 
 The images are photographs of 224 pixels, repeated with flips and crops. "First paint" is the time from the message
 that brings the activations until the frame that shows all overlays in sight is painted. The times of moves are those
@@ -9,8 +9,7 @@ nothing but as many canvases of 224 pixels as the notebook has in sight, as larg
 in a frame.
 
 Chromium hands out moves once a frame, 60 times a second, and these moves come when a frame has just begun, so "from
-input" holds up to 16.7 ms of waiting on any page. With `--unlimited`, Chromium draws a frame as soon as there is
-something to draw, so that "from input" is the time that the work takes.
+input" holds up to 16.7 ms of waiting on any page.
 
 Messages are all those between the page and the kernel: until the last move, and afterwards, when the pointer rests.
 Last, the heap, documents, nodes, listeners and canvases of the page before and after some minutes of hovering, with a
@@ -98,8 +97,6 @@ BARE = """(boxes) => {
         });
     });
 }"""
-#: Draw frames without waiting for the screen.
-UNLIMITED = ["--disable-frame-rate-limit", "--disable-gpu-vsync"]
 BYTES = "() => { const bytes = window.xwBytes; window.xwBytes = { sent: 0, received: 0 }; return bytes; }"
 
 Box = dict[str, float]
@@ -223,10 +220,8 @@ def main() -> None:
     parser.add_argument("--images", type=int, nargs="+", default=[1, 10, 50])
     parser.add_argument("--moves", type=int, default=300)
     parser.add_argument("--minutes", type=float, default=10.0)
-    parser.add_argument("--unlimited", action="store_true", help="draw frames without waiting for the screen")
     given = parser.parse_args()
-    arguments = UNLIMITED if given.unlimited else []
-    with tempfile.TemporaryDirectory() as scratch, launched(arguments) as browser:
+    with tempfile.TemporaryDirectory() as scratch, launched() as browser:
         print(
             f"Chromium {browser.version}, {os.cpu_count()} cores, {platform.machine()}, load {os.getloadavg()}"
         )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -27,17 +27,15 @@ CHROMIUM_ARGUMENTS = [
 
 
 @contextmanager
-def launched(arguments: Sequence[str] = ()) -> Iterator[Browser]:
-    """The browser, without a window, with more ``arguments``; the test fails where there is none."""
+def launched() -> Iterator[Browser]:
+    """The browser, without a window; the test fails where there is none."""
     names = (os.environ["CHROMIUM"],) if os.environ.get("CHROMIUM") else CHROMIUM_NAMES
     executable = next((path for name in names if (path := shutil.which(name))), None)
     if executable is None:
         pytest.fail(f"no Chromium found (looked for {', '.join(names)}): run make system", pytrace=False)
     expect.set_options(timeout=PAGE_PATIENCE * 1000)
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(
-            executable_path=executable, args=[*CHROMIUM_ARGUMENTS, *arguments]
-        )
+        browser = playwright.chromium.launch(executable_path=executable, args=CHROMIUM_ARGUMENTS)
         yield browser
         browser.close()
 
