@@ -27,6 +27,8 @@ from xai_widgets.core.fixed_inputs import FixedInputs
 from xai_widgets.core.guard import thread_state
 from xai_widgets.core.hooks import EVERY_CALL, LayerHooks
 
+#: Wrappers that hold the module on several devices.
+_PARALLEL = (nn.DataParallel, nn.parallel.DistributedDataParallel)
 #: Attributes of every module that do not hold other modules.
 _PLAIN = frozenset(nn.Module().__dict__)
 #: Attributes with the forward hooks of a module. Some networks register hooks of their own in their first pass.
@@ -49,7 +51,7 @@ def unwrapped(module: nn.Module) -> nn.Module:
     while True:
         if type(module).__name__ == "OptimizedModule" and "_orig_mod" in module._modules:
             inner = module._modules["_orig_mod"]
-        elif isinstance(module, nn.DataParallel | nn.parallel.DistributedDataParallel):
+        elif isinstance(module, _PARALLEL):
             inner = module.module
         else:
             return module
@@ -187,8 +189,9 @@ class _Replicator:
             values["_buffers"] = type(module._buffers)(
                 [(name, _copied(value)) for name, value in list(module._buffers.items())]
             )
-        for name in module.__dict__.keys() - _PLAIN:
-            value = values[name]
+        for name, value in list(values.items()):
+            if name in _PLAIN or name == _ORIGINAL:
+                continue
             kind = type(value)
             # Most values are numbers, or sizes.
             if kind in _ATOMS or (kind is tuple and _ATOMS.issuperset(map(type, value))):
@@ -197,7 +200,8 @@ class _Replicator:
                 replaced = self._with_replicas(value)
                 # A copy: a module may keep results of a pass in a container, such as a cache.
                 values[name] = copy.copy(value) if replaced is value and type(value) in _MUTABLE else replaced
-        self._add_hooks(module, replica)
+        if self._hooks:
+            self._add_hooks(module, replica)
         return replica
 
     def _scripted(self, module: nn.Module) -> nn.Module:
