@@ -256,7 +256,7 @@ def test_norm_grad_of_a_convolution_that_pads_or_scales_by_itself(kind):
     made = attribution.norm_grad_convolution(model, x, 1, layer="1")
     _, gradient = layer_gradient(model, x, torch.tensor([1, 1]), "1")
     given = model.activations(x, ["0"])["0"]
-    # Of 8 positions, 'same' padding adds one below and to the right.
+    # With 8 positions, 'same' padding adds one below and to the right.
     given = F.pad(given, (0, 1, 0, 1) if kind is Conv2dSame else (1, 1, 1, 1))
     patches = F.unfold(given, 3, stride=2).norm(dim=1).view(2, 1, *gradient.shape[2:])
     assert_close(made, gradient.norm(dim=1, keepdim=True) * patches)
