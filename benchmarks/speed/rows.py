@@ -16,6 +16,7 @@ from xai_widgets import inverse, perturbation, similarity
 from xai_widgets.data import photograph, photographs, scenes
 from xai_widgets.methods import METHODS
 from xai_widgets.metrics import deletion
+from xai_widgets.studies import AttributionKey, AttributionStudy
 
 Of = Callable[[Setting], Work]
 #: Aims: a one-pass method over its passes, one of many passes over its passes, the fastest peer over ours.
@@ -134,6 +135,22 @@ def ten_images(s: Setting) -> Tensor:
     return s.model.images([photograph(names[n % len(names)]) for n in range(10)])
 
 
+#: Methods that an explorer may show beside each other.
+EIGHT = (
+    "gradient", "gradient_x_input", "grad_cam", "grad_cam_plus_plus", "guided_grad_cam", "linear_approximation",
+    "norm_grad", "selective_norm_grad",
+)  # fmt: skip
+
+
+def eight_methods(s: Setting) -> Work:
+    keys = [AttributionKey(name, 0, int(s.target)) for name in EIGHT]
+    return lambda: AttributionStudy(s.model, s.x, EIGHT).compute(keys, progress=False)
+
+
+def eight_passes(s: Setting) -> Work:
+    return passes(s, len(EIGHT), batch=1, gradient=True)
+
+
 def ten_similar(s: Setting) -> Work:
     x = ten_images(s)
     return lambda: similarity.activation_grids(s.model, x, s.layer).result(progress=False)
@@ -200,6 +217,10 @@ ROWS: dict[str, Row] = {
     "deletion curve": Row(
         curve, many(more_samples, gradient=False), MANY_PASSES, FASTER,
         {"Quantus": peers.quantus_deletion},
+    ),
+    "eight methods of an explorer": Row(
+        eight_methods, eight_passes, 1.0,
+        networks=("efficientnet_lite0", "resnet50", "vgg16", "scenes_vgg", "scenes_resnet"),
     ),
     "similarity of ten images": Row(ten_similar, many(lambda _s: 10, gradient=False), 1.2),
     "inverse, 5 lambda over 1": Row(

@@ -34,11 +34,14 @@ class ThreadState(threading.local):
         Whether a target computes scores from the output of a network, see :mod:`xai_widgets.core.target_scores`.
     pending : list or None
         Where checks of outputs are postponed to, see :mod:`xai_widgets.core.finite`; None to check at once.
+    shared : SharedPasses or None
+        The passes that methods share, see :mod:`xai_widgets.methods.shared_passes`.
     """
 
     hooks: tuple[Any, ...] = ()
     in_target: bool = False
     pending: list[Any] | None = None
+    shared: Any = None
 
 
 thread_state = ThreadState()
@@ -66,7 +69,7 @@ class FunctionMode(TorchFunctionMode):
 class _Saved:
     """Snapshot of the state of torch and of the package in this thread."""
 
-    __slots__ = ("autocast", "dispatch", "grad", "hooks", "in_target", "modes", "pending")
+    __slots__ = ("autocast", "dispatch", "grad", "hooks", "in_target", "modes", "pending", "shared")
 
     def __init__(self) -> None:
         self.grad = torch.is_grad_enabled()
@@ -76,11 +79,13 @@ class _Saved:
         self.hooks = thread_state.hooks
         self.in_target = thread_state.in_target
         self.pending = thread_state.pending
+        self.shared = thread_state.shared
 
     def restore(self) -> None:
         thread_state.hooks = self.hooks
         thread_state.in_target = self.in_target
         thread_state.pending = self.pending
+        thread_state.shared = self.shared
         now = _modes()
         if now != self.modes:
             same = 0

@@ -11,6 +11,7 @@ from xai_widgets.core.guard import outside_inference
 from xai_widgets.core.hooks import record_outputs
 from xai_widgets.core.model import ImageModel
 from xai_widgets.core.validation import check_finite
+from xai_widgets.methods.shared_passes import shared
 
 #: By network: layers whose activation depends on the pixels by differentiable operations.
 _depending: WeakKeyDictionary[ImageModel, set[str]] = WeakKeyDictionary()
@@ -22,6 +23,11 @@ def score_gradient(model: ImageModel, x: Tensor, target: Tensor, *, folded: bool
     Gradients of parameters are neither computed nor changed. ``folded`` passes are faster, see
     :mod:`xai_widgets.core.folding`, which pays for the mean over many points.
     """
+    (gradient,) = shared(model, None, x, target, lambda: (_score_gradient(model, x, target, folded=folded),))
+    return gradient
+
+
+def _score_gradient(model: ImageModel, x: Tensor, target: Tensor, *, folded: bool) -> Tensor:
     # The caller may be inside no_grad() or inference_mode().
     with outside_inference(), torch.enable_grad():
         x = x.clone().requires_grad_()
@@ -47,6 +53,11 @@ def no_gradient_error(model: ImageModel) -> ValueError:
 
 def layer_gradient(model: ImageModel, x: Tensor, target: Tensor, layer: str) -> tuple[Tensor, Tensor]:
     """Return the activation of a layer and the gradient of the class score there, both (N, ...) in float32."""
+    activation, gradient = shared(model, layer, x, target, lambda: _layer_gradient(model, x, target, layer))
+    return activation, gradient
+
+
+def _layer_gradient(model: ImageModel, x: Tensor, target: Tensor, layer: str) -> tuple[Tensor, Tensor]:
     depending = _depending.setdefault(model, set())
     # A graph up to the layer is needed only once, to learn whether the layer depends on the pixels, and by a mode of
     # backward rules, which counts the operations that it replaces.

@@ -61,6 +61,8 @@ class AttributionStudy(Study[AttributionKey, Tensor]):
     methods : dict of str to Method
     """
 
+    shares_passes = True
+
     def __init__(
         self,
         model: ImageModel,

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Generator, Iterable, Iterator, MutableMapping
+from contextlib import nullcontext
 from typing import Any, ClassVar, Generic, TypeVar
 
 from xai_widgets.core.run import Run
 from xai_widgets.errors import as_sentence, collect_warnings
+from xai_widgets.methods.shared_passes import SharedPasses
 from xai_widgets.studies.store import Key, Outcome, ResultStore
 
 Result = TypeVar("Result")
@@ -39,6 +41,8 @@ class Study(ABC, Generic[Key, Result]):
     resumable = False
     #: Whether the key to compute is chosen after each snapshot, so that all keys get rough results before fine ones.
     interleaved = False
+    #: Whether methods that are computed one after the other share passes.
+    shares_passes = False
 
     def __init__(self, store: MutableMapping[Key, Outcome[Result]] | None = None) -> None:
         self.store: MutableMapping[Key, Outcome[Result]] = ResultStore() if store is None else store
@@ -147,6 +151,7 @@ class Study(ABC, Generic[Key, Result]):
         weights = {key: self.weight(key, count) for key, count in steps.items()}
         total = sum(count + 1 for count in steps.values())
         computed: list[Key] = []
+        passes = SharedPasses() if self.shares_passes else None
 
         def compute() -> Iterator[Key]:
             opened: dict[Key, Generator[Key, None, None]] = {}
@@ -154,7 +159,7 @@ class Study(ABC, Generic[Key, Result]):
                 while left:
                     key = choose(left)
                     if key not in opened:
-                        opened[key] = self._compute(key, store, again)
+                        opened[key] = _sharing(self._compute(key, store, again), passes)
                     for changed in opened[key]:
                         yield changed
                         if self.interleaved:
@@ -247,3 +252,16 @@ class Study(ABC, Generic[Key, Result]):
         if run.total:
             run.result(progress=progress)
         return {key: self.outcome(key) for key in keys}
+
+
+def _sharing(work: Generator[Key, None, None], passes: SharedPasses | None) -> Generator[Key, None, None]:
+    """Yield from a computation, which shares passes with others, if any are given."""
+    try:
+        while True:
+            with passes.active() if passes is not None else nullcontext():
+                key = next(work, _END)
+            if key is _END:
+                return
+            yield key
+    finally:
+        work.close()
