@@ -1,6 +1,6 @@
 """Passes that several methods need of the same image and class, run once.
 
-Methods that differ only in what they make of a gradient, such as Grad-CAM and NormGrad, share it while they are
+Methods that start from the same gradient, such as Grad-CAM and NormGrad, share it while they are
 computed one after the other. A pass under backward rules, or one that hooks of a method observe, is its own.
 """
 
