@@ -24,6 +24,7 @@ from typing import Any
 
 ROOT = Path(__file__).resolve().parents[1]
 PACKED = ROOT / "build" / "gpu_check" / "site"
+ARCHIVE = PACKED.with_name("site.tar.gz")
 # Packages of the machine come first: the copies are for those that it lacks.
 sys.path[:0] = [str(ROOT), str(ROOT / "tests"), str(ROOT / "tests" / "unit"), str(ROOT / "scripts")]
 sys.path.append(str(PACKED))
@@ -43,8 +44,14 @@ ENDS = {"results": 0.6, "speed": 1.0}
 STEPS = 1024
 
 
+def unpack() -> None:
+    """Unpack the archive of :func:`pack`, if there is one."""
+    if ARCHIVE.exists() and not PACKED.exists():
+        shutil.unpack_archive(ARCHIVE, PACKED.parent)
+
+
 def pack() -> None:
-    """Copy the installed packages to ``build/gpu_check/site``."""
+    """Copy the installed packages to ``build/gpu_check/site.tar.gz``."""
     shutil.rmtree(PACKED, ignore_errors=True)
     for name in PACKAGES:
         try:
@@ -58,8 +65,10 @@ def pack() -> None:
             target = PACKED / file
             target.parent.mkdir(parents=True, exist_ok=True)
             shutil.copy(file.locate(), target)
-    size = sum(file.stat().st_size for file in PACKED.rglob("*") if file.is_file())
-    print(f"{PACKED.relative_to(ROOT)}: {size / 1e6:.0f} MB for Python {platform.python_version()}")
+    shutil.make_archive(str(PACKED), "gztar", PACKED.parent, PACKED.name)
+    shutil.rmtree(PACKED)
+    size = ARCHIVE.stat().st_size / 1e6
+    print(f"{ARCHIVE}: {size:.0f} MB for Python {platform.python_version()}")
 
 
 class Check:
@@ -328,6 +337,7 @@ def main(arguments: list[str] | None = None) -> int:
     if given.pack:
         pack()
         return 0
+    unpack()
     check = Check(given.device, given.seconds, given.out, given.only)
     for part in (results, speed):
         print(f"{part.__name__}: at most {max(0.0, check.left(part.__name__)):.0f} s", flush=True)

@@ -48,6 +48,16 @@ def test_results_and_speed_are_written(device, tmp_path):
         assert all(each["synchronizations"] > 0 for each in made["results"])
 
 
+def test_packages_are_packed_and_unpacked_on_the_other_machine(tmp_path, monkeypatch):
+    monkeypatch.setattr(gpu_check, "PACKAGES", ("tqdm",))
+    monkeypatch.setattr(gpu_check, "PACKED", tmp_path / "site")
+    monkeypatch.setattr(gpu_check, "ARCHIVE", tmp_path / "site.tar.gz")
+    assert gpu_check.main(["--pack"]) == 0
+    assert [each.name for each in tmp_path.iterdir()] == ["site.tar.gz"]
+    gpu_check.unpack()
+    assert (tmp_path / "site" / "tqdm" / "__init__.py").exists()
+
+
 def test_a_wrong_result_fails_the_check(tmp_path, monkeypatch):
     import gpu_cases
 
