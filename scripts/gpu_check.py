@@ -48,6 +48,7 @@ def unpack() -> None:
     """Unpack the archive of :func:`pack`, if there is one."""
     if ARCHIVE.exists() and not PACKED.exists():
         shutil.unpack_archive(ARCHIVE, PACKED.parent)
+        importlib.invalidate_caches()
 
 
 def pack() -> None:
