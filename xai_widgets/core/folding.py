@@ -43,6 +43,8 @@ from xai_widgets.core.replica import replica
 LEAST_IMAGES = 2
 #: Time to fold one weight, in units of the time that batch norm takes for one value.
 PER_WEIGHT = 2
+#: Fewest values in the output of a convolution, on average over those that are folded: for fewer, the calls take longer.
+PER_SITE = 100_000
 #: Time of batch norm forward and backward, in units of the time forward.
 WITH_GRADIENT = 3
 #: How often the calls of a network are recorded, if later passes differ.
@@ -99,13 +101,19 @@ def folded_pass(
             plan = _make_plan(network, inputs[:1].detach(), scores, gradient)
             attempts += 1
             plans[gradient] = plan, attempts
-        saved = 0 if plan is None else len(inputs) * plan.outputs * (WITH_GRADIENT if gradient else 1)
-        if plan is not None and saved > PER_WEIGHT * plan.weights:
+        if plan is not None and _pays(plan, len(inputs), gradient):
             made = _run(network, inputs, plan, frozen)
             if made is not None:
                 return made[0]
             plans[gradient] = None, attempts
     return replica(network, frozen=frozen)(inputs)
+
+
+def _pays(plan: Plan, images: int, gradient: bool) -> bool:
+    """Return whether folding saves more time than it takes, in a pass of so many images."""
+    values = images * plan.outputs
+    saved = values * (WITH_GRADIENT if gradient else 1)
+    return saved > PER_WEIGHT * plan.weights and values >= PER_SITE * len(plan.sites or ())
 
 
 def _may_fold(network: nn.Module, inputs: Tensor, frozen: bool) -> bool:

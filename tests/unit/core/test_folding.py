@@ -23,6 +23,12 @@ from xai_widgets.core.pointwise import Pointwise
 TIMM = ["tf_efficientnet_lite0", "mobilenetv3_small_050", "regnetx_002", "test_vit", "test_byobnet"]
 
 
+@pytest.fixture(autouse=True)
+def small_networks_too(monkeypatch):
+    """Fold the small networks of these tests, too."""
+    monkeypatch.setattr(folding, "PER_SITE", 0)
+
+
 class Counting(TorchDispatchMode):
     """Counts the batch norms that run."""
 
@@ -104,6 +110,14 @@ def test_a_pass_with_gradients_of_the_parameters_is_not_folded():
         model(pixels, folded=True).sum().backward()
     assert counting.batch_norms == batch_norms(model, x, folded=False)
     assert all(value.grad is not None for value in model.module.parameters())
+
+
+def test_small_outputs_are_not_worth_folding(monkeypatch):
+    model, x = wrap(settled(SharedInPlace())), images(64)
+    plain = batch_norms(model, x, folded=False)
+    assert batch_norms(model, x) < plain
+    monkeypatch.setattr(folding, "PER_SITE", 10**6)
+    assert batch_norms(model, x) == plain
 
 
 def test_few_images_are_not_worth_folding():
