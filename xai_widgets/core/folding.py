@@ -43,7 +43,7 @@ from xai_widgets.core.replica import replica
 LEAST_IMAGES = 2
 #: Time to fold one weight, in units of the time that batch norm takes for one value.
 PER_WEIGHT = 2
-#: Fewest values in the output of a convolution, on average over those that are folded: for fewer, the calls take longer.
+#: Fewest values in the output of a convolution, in the mean of those that are folded: for fewer, the calls take longer.
 PER_SITE = 100_000
 #: Time of batch norm forward and backward, in units of the time forward.
 WITH_GRADIENT = 3
