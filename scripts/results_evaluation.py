@@ -80,8 +80,15 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "sensitivity_n": {"sets": 10},
     "infidelity": {"squares": 60},
 }
-#: Metrics that compute a map again and again, which methods of many passes are spared.
-REPEATED = ("randomization", "data_randomization", "class_sensitivity", "constant_shift", "megabytes")
+#: Metrics that compute a map again and again, or measure the network alone, which methods of many passes are spared.
+REPEATED = (
+    "randomization",
+    "data_randomization",
+    "class_sensitivity",
+    "constant_shift",
+    "megabytes",
+    "virtual_identity",
+)
 #: Metrics that compare with a second map or need parts, and the halves of ABPC.
 LEFT_OUT = {name for name, one in METRICS.items() if {"reference", "parts"} & set(one.needs)} | {
     "morf",
