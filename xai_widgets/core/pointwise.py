@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, cast
 
 import torch
@@ -9,28 +10,45 @@ import torch.nn.functional as F
 from torch import Tensor
 
 
-def convolution(x: Tensor, weight: Tensor, bias: Tensor, *args: Any, **kwargs: Any) -> Tensor:
-    """Return ``F.conv2d``, for 1 x 1 kernels on one thread of a CPU by oneDNN whatever the size of the batch.
+def by_onednn(func: Callable[..., Any]) -> Callable[..., Any]:
+    """Return :func:`convolution` for ``F.conv2d``, any other function itself."""
+    return convolution if func is F.conv2d else func
 
-    Torch itself uses oneDNN there from 16 images on, although it is faster for four images, too, and small batches
-    spare the memory.
+
+def convolution(*args: Any, **kwargs: Any) -> Tensor:
+    """Return ``F.conv2d``, for constant 1 x 1 kernels on one thread of a CPU by oneDNN whatever the size of the batch.
+
+    Torch itself uses oneDNN there from 16 images on, although it is faster for fewer, too, and small batches spare the
+    memory.
     """
-    slow = tuple(weight.shape[2:]) == (1, 1) and len(x) < 16 and torch.get_num_threads() == 1
-    known = slow and not args[4:] and not kwargs and x.device.type == "cpu" and x.dtype == torch.float32
-    settings = [[each] * 2 if isinstance(each, int) else each for each in args[:3]]
-    if not known or any(isinstance(each, str) for each in settings):
-        return F.conv2d(x, weight, bias, *args, **kwargs)
-    if not torch.backends.mkldnn.is_available() or not torch.backends.mkldnn.enabled:
-        return F.conv2d(x, weight, bias, *args, **kwargs)
-    defaults: list[Any] = [[1, 1], [0, 0], [1, 1]]
-    stride, padding, dilation = ([int(one) for one in each] for each in settings + defaults[len(settings) :])
-    groups = args[3] if len(args) > 3 else 1
+    if kwargs or not 3 <= len(args) <= 7 or not _is_slow(*args[:2]):
+        return F.conv2d(*args, **kwargs)
+    x, weight, bias, *settings = args
+    groups = settings[3] if len(settings) > 3 else 1
+    given: list[Any] = [(each, each) if isinstance(each, int) else each for each in settings[:3]]
+    stride, padding, dilation = given + [(1, 1), (0, 0), (1, 1)][len(given) :]
+    if isinstance(padding, str):
+        return F.conv2d(*args)
     if not torch.is_grad_enabled():
         return torch.mkldnn_convolution(x, weight, bias, padding, stride, dilation, groups)
-    if stride == [1, 1] and padding == [0, 0] and groups == 1:
-        """Return W^T dy."""
+    constant = not weight.requires_grad and (bias is None or not bias.requires_grad)
+    if constant and groups == 1 and (tuple(stride), tuple(padding)) == ((1, 1), (0, 0)):
         return cast(Tensor, Pointwise.apply(x, weight, bias))
-    return F.conv2d(x, weight, bias, *args, **kwargs)
+    return F.conv2d(*args)
+
+
+def _is_slow(x: Tensor, weight: Tensor) -> bool:
+    """Return whether torch computes a 1 x 1 convolution without oneDNN, although it is there."""
+    return bool(
+        tuple(weight.shape[2:]) == (1, 1)
+        and x.ndim == 4
+        and 0 < len(x) < 16
+        and x.device.type == "cpu"
+        and x.dtype == weight.dtype == torch.float32
+        and torch.get_num_threads() == 1
+        and torch.backends.mkldnn.is_available()
+        and torch.backends.mkldnn.enabled
+    )
 
 
 class Pointwise(torch.autograd.Function):

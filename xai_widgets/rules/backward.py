@@ -20,6 +20,7 @@ import torch
 from torch import Tensor, nn
 
 from xai_widgets.core.guard import thread_state
+from xai_widgets.core.pointwise import by_onednn
 from xai_widgets.rules.mode import RulesMode
 from xai_widgets.rules.operations import (
     ADD,
@@ -140,7 +141,7 @@ class BackwardRules(RulesMode):
         name = name_of(func).strip("_")
         if replaces and _is_kinked(func):
             self.others.add(name)
-        result = func(*args, **kwargs)
+        result = by_onednn(func)(*args, **kwargs)
         # A result that is not a tensor, such as a size, is a constant of the network.
         is_result = not self.switching and isinstance(result, Tensor | list | tuple)
         if is_result and not _is_linear(name, args, kwargs):

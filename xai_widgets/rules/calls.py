@@ -8,6 +8,8 @@ from typing import Any
 
 from torch import Tensor
 
+from xai_widgets.core.pointwise import by_onednn
+
 
 @dataclass(frozen=True)
 class Operation:
@@ -75,7 +77,7 @@ class Call:
         x: Any,
         in_place: bool,
     ) -> None:
-        self._func, self._args, self._kwargs, self._x = func, args, kwargs, x
+        self._func, self._args, self._kwargs, self._x = by_onednn(func), args, kwargs, x
         self.in_place = in_place
         self.upper: Any = None
         self.assigned = False

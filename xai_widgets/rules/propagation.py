@@ -9,6 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from xai_widgets.core.pointwise import by_onednn
 from xai_widgets.rules.attention import are_probabilities
 from xai_widgets.rules.backward import assign_in_graph
 from xai_widgets.rules.calls import (
@@ -207,9 +208,9 @@ class PropagationRules(RulesMode):
             # Without the bias, which is the third argument.
             rest = (None, *args[3:]) if len(args) > 3 else ()
             named = _without(kwargs, "input", "weight", "other", "mat2", "bias")
-            bias = argument(args, kwargs, 2, "bias", None)
+            bias, f = argument(args, kwargs, 2, "bias", None), by_onednn(func)
             return self._linear(
-                x, weight, _with_weight(name, weight, bias, lambda a, w: func(a, w, *rest, **named)), run
+                x, weight, _with_weight(name, weight, bias, lambda a, w: f(a, w, *rest, **named)), run
             )
         if name in AVERAGE or (name in INTERPOLATE and is_average(args, kwargs)):
             if self._own:

@@ -18,7 +18,6 @@ from xai_widgets.core import folding
 from xai_widgets.core.folding import LEAST_IMAGES
 from xai_widgets.core.hooks import record_outputs
 from xai_widgets.core.model import ImageModel
-from xai_widgets.core.pointwise import Pointwise
 
 TIMM = ["tf_efficientnet_lite0", "mobilenetv3_small_050", "regnetx_002", "test_vit", "test_byobnet"]
 
@@ -295,22 +294,6 @@ def test_a_network_is_folded_where_rounding_alone_changes_the_gradient_of_an_ima
     found, number = gradient(x, True)
     assert number == 0
     assert_close(found, gradient(x, False)[0])
-
-
-@pytest.mark.parametrize("memory_format", [torch.contiguous_format, torch.channels_last])
-def test_a_pointwise_convolution_and_its_gradients_are_those_of_torch(memory_format):
-    torch.manual_seed(0)
-    weight, bias, x = torch.randn(7, 5, 1, 1), torch.randn(7), torch.randn(3, 5, 6, 4)
-    weights = torch.randn(3, 7, 6, 4)
-    found = []
-    for convolution in (Pointwise.apply, F.conv2d):
-        own = x.contiguous(memory_format=memory_format).requires_grad_()
-        y = convolution(own, weight, bias)
-        (gradient,) = torch.autograd.grad((y.square() * weights).sum(), own, create_graph=True)
-        (second,) = torch.autograd.grad(gradient.square().sum(), own)
-        found.append((y.detach(), gradient.detach(), second))
-    for ours, expected in zip(*found, strict=True):
-        assert_close(ours, expected)
 
 
 class Exchanging(Reused):
