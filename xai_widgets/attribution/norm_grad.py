@@ -23,7 +23,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from xai_widgets.core.folding_plan import argument
+from xai_widgets.core.function_calls import argument
 from xai_widgets.core.guard import FunctionMode
 from xai_widgets.core.hooks import record_inputs
 from xai_widgets.core.model import ImageModel

@@ -29,11 +29,11 @@ from xai_widgets.core.folding_plan import (
     Plan,
     Recorder,
     Site,
-    argument,
     reads_shape,
     statistics_of,
     tensors_in,
 )
+from xai_widgets.core.function_calls import argument
 from xai_widgets.core.guard import FunctionMode, outside_inference, thread_state
 from xai_widgets.core.model_output import distinct_weights
 from xai_widgets.core.pointwise import convolution

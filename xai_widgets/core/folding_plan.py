@@ -10,6 +10,7 @@ from weakref import ref
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from xai_widgets.core.function_calls import argument
 from xai_widgets.core.guard import FunctionMode
 
 #: Functions that read the shape or the type of a tensor, but none of its values.
@@ -162,13 +163,6 @@ def statistics_of(args: tuple[Any, ...], kwargs: dict[str, Any]) -> list[Tensor 
     """Return mean, variance, factor and shift of a call of ``batch_norm``."""
     names = ("running_mean", "running_var", "weight", "bias")
     return [argument(args, kwargs, index, name) for index, name in enumerate(names, 1)]
-
-
-def argument(
-    args: tuple[Any, ...], kwargs: dict[str, Any], index: int, name: str, default: Any = None
-) -> Any:
-    """Return an argument of a call by its position or its name."""
-    return args[index] if len(args) > index else kwargs.get(name, default)
 
 
 def reads_shape(func: Any) -> bool:

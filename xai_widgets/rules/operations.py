@@ -10,6 +10,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from xai_widgets.core.function_calls import argument
+
 RELU = {F.relu, torch.relu, torch.relu_, Tensor.relu, Tensor.relu_}
 CLAMP_MIN = {torch.clamp_min, torch.clamp_min_, Tensor.clamp_min, Tensor.clamp_min_}
 CLAMP = {
@@ -85,11 +87,6 @@ MOVING = {
     "squeeze", "squeeze_", "stack", "swapaxes", "t", "tensor_split", "tile", "to", "transpose", "type", "type_as",
     "unbind", "unflatten", "unfold", "unsqueeze", "unsqueeze_", "view", "view_as", "vstack", "__get__",
 }  # fmt: skip
-
-
-def argument(args: tuple[Any, ...], kwargs: dict[str, Any], index: int, name: str, default: Any) -> Any:
-    """Return an argument by its index or its name."""
-    return args[index] if len(args) > index else kwargs.get(name, default)
 
 
 @lru_cache(1024)

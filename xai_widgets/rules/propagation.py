@@ -9,6 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from xai_widgets.core.function_calls import argument
 from xai_widgets.core.pointwise import by_onednn
 from xai_widgets.rules.attention import are_probabilities
 from xai_widgets.rules.backward import assign_in_graph
@@ -43,7 +44,6 @@ from xai_widgets.rules.operations import (
     POWER,
     PRODUCT,
     SUBTRACT,
-    argument,
     is_average,
     is_bounded,
     is_in_place,
